@@ -1,0 +1,1 @@
+"""The ground: errors, files that appear whole or not at all, console, hardware, strict settings."""

@@ -1,0 +1,206 @@
+"""What people see: messages, tables, progress with rate and time left.
+
+Messages go to standard output; with --json they go to standard error, so that standard output holds only the result.
+Progress always goes to standard error: a bar in a terminal or notebook, plain lines every few seconds elsewhere.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+Mode = Literal["normal", "quiet", "json"]
+SECONDS_BETWEEN_LINES = 5.0
+
+
+@dataclass
+class _State:
+    mode: Mode = "normal"
+    warned: set[str] = field(default_factory=set)
+
+
+_state = _State()
+
+
+def configure(mode: Mode) -> None:
+    _state.mode = mode
+    _state.warned.clear()
+
+
+def say(text: RenderableType = "") -> None:
+    if _state.mode != "quiet":
+        _messages().print(text, highlight=False, soft_wrap=True, markup=False)
+
+
+def warn(text: str) -> None:
+    _errors().print(f"warning: {text}", style="yellow", highlight=False, soft_wrap=True, markup=False)
+
+
+def warn_once(text: str) -> None:
+    if text not in _state.warned:
+        _state.warned.add(text)
+        warn(text)
+
+
+def error(text: str) -> None:
+    _errors().print(text, style="red", highlight=False, soft_wrap=True, markup=False)
+
+
+def next_command(command: str) -> None:
+    """The next sensible thing to type."""
+    say(f"next: {command}")
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    from rich.table import Table
+
+    drawn = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    numeric = [all(isinstance(row[i], int | float) for row in rows) for i in range(len(columns))]
+    for name, number in zip(columns, numeric):
+        drawn.add_column(name, justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+    if _state.mode != "quiet":
+        _messages().print(drawn)
+
+
+def result(value: Any) -> None:
+    """The one JSON object that a script reads, as the last line of standard output."""
+    if _state.mode == "json":
+        result_line(value)
+
+
+def result_line(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.flush()
+
+
+class Progress(Protocol):
+    def advance(self, amount: float = 1, note: str = "") -> None: ...
+
+
+@contextlib.contextmanager
+def progress(what: str, total: float | None, unit: str, done: float = 0) -> Iterator[Progress]:
+    """Show that `total` units of work are under way; `done` of them were finished before."""
+    if _state.mode == "quiet":
+        yield _Silent()
+    elif _errors().is_terminal or _errors().is_jupyter:
+        with _bar(what, total, unit, done) as bar:
+            yield bar
+    else:
+        lines = PlainLines(what, total, unit, done)
+        yield lines
+        lines.finish()
+
+
+class _Silent:
+    def advance(self, amount: float = 1, note: str = "") -> None:
+        pass
+
+
+class PlainLines:
+    """A line every few seconds, for log files and pipes."""
+
+    def __init__(self, what: str, total: float | None, unit: str, done: float = 0) -> None:
+        self.what, self.total, self.unit = what, total, unit
+        self.done, self.before = done, done
+        self.start = self.last = time.monotonic()
+        self.note = ""
+
+    def advance(self, amount: float = 1, note: str = "") -> None:
+        self.done += amount
+        self.note = note or self.note
+        if time.monotonic() - self.last >= SECONDS_BETWEEN_LINES:
+            self._print()
+
+    def finish(self) -> None:
+        if self.done > self.before:
+            self._print()
+
+    def _print(self) -> None:
+        self.last = time.monotonic()
+        rate = (self.done - self.before) / max(self.last - self.start, 1e-9)
+        parts = [f"{self.what}: {self.done:,.0f}"]
+        if self.total:
+            parts[0] += f" of {self.total:,.0f}"
+        parts[0] += f" {self.unit}"
+        parts.append(f"{rate:,.1f} {self.unit}/s")
+        if self.total and self.done < self.total and rate > 0:
+            parts.append(f"{duration((self.total - self.done) / rate)} left")
+        if self.note:
+            parts.append(self.note)
+        _errors().print(", ".join(parts), highlight=False, soft_wrap=True, markup=False)
+
+
+class _Bar:
+    def __init__(self, bar: Any, task: Any) -> None:
+        self.bar, self.task = bar, task
+
+    def advance(self, amount: float = 1, note: str = "") -> None:
+        self.bar.update(self.task, advance=amount, **({"note": note} if note else {}))
+
+
+@contextlib.contextmanager
+def _bar(what: str, total: float | None, unit: str, done: float) -> Iterator[_Bar]:
+    from rich import progress as rich_progress
+    from rich.markup import escape
+    from rich.text import Text
+
+    class Rate(rich_progress.ProgressColumn):
+        def render(self, task: rich_progress.Task) -> Text:
+            return Text(f"{task.speed:,.1f} {unit}/s" if task.speed else "")
+
+    columns = (
+        rich_progress.TextColumn("{task.description}"),
+        rich_progress.BarColumn(),
+        rich_progress.MofNCompleteColumn(),
+        Rate(),
+        rich_progress.TimeRemainingColumn(),
+        rich_progress.TextColumn("{task.fields[note]}", markup=False),
+    )
+    with rich_progress.Progress(*columns, console=_errors(), transient=False) as bar:
+        yield _Bar(bar, bar.add_task(escape(what), total=total, completed=int(done), note=""))
+
+
+def duration(seconds: float) -> str:
+    """`95` → `1 min 35 s`, `7300` → `2 h 2 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def size(count: float) -> str:
+    """Bytes for people: `1.5 GB`."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def _messages() -> Console:
+    from rich.console import Console
+
+    return Console(file=sys.stderr if _state.mode == "json" else sys.stdout, width=_width())
+
+
+def _errors() -> Console:
+    from rich.console import Console
+
+    return Console(file=sys.stderr, width=_width())
+
+
+def _width() -> int | None:
+    """Terminals know their width; files and pipes get one wide enough for our tables."""
+    return None if sys.stdout.isatty() or sys.stderr.isatty() else 120

@@ -1,0 +1,83 @@
+"""One writer a folder: a lock that names its holder and frees itself when that process is gone.
+
+POSIX record locks: the kernel drops them with the process, children do not inherit them, and network drives know them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gpt2lab.core import files
+from gpt2lab.core.errors import UserError
+
+_held_here: set[Path] = set()
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder.resolve() / ".lock"
+    if path in _held_here:
+        raise _taken(folder, {"pid": os.getpid(), "command": "this very process"})
+    descriptor = _acquire(path)
+    _held_here.add(path)
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(_self()).encode(), 0)
+        yield
+        path.unlink(missing_ok=True)
+    finally:
+        _held_here.discard(path)
+        os.close(descriptor)
+
+
+def _acquire(path: Path) -> int:
+    """The locked descriptor of the file that is at `path` now: the holder before us may just have removed its own."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+
+        def lock(descriptor: int = descriptor) -> None:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+        try:
+            files.tolerate("lock files, so make sure that only one process writes there", lock)
+        except (BlockingIOError, PermissionError):
+            holder = _read(descriptor)
+            os.close(descriptor)
+            raise _taken(path.parent, holder) from None
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_ino == os.fstat(descriptor).st_ino:
+                return descriptor
+        os.close(descriptor)
+
+
+def _read(descriptor: int) -> dict:
+    with contextlib.suppress(ValueError):
+        return json.loads(os.pread(descriptor, 4096, 0))
+    return {}
+
+
+def _self() -> dict[str, object]:
+    return {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])[:400],
+        "since": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _taken(folder: Path, holder: dict) -> UserError:
+    who = f"process {holder.get('pid', '?')} on {holder.get('host', 'this machine')}"
+    return UserError(
+        f"another process is writing here: {who}, since {holder.get('since', '?')}: {holder.get('command', '?')}",
+        place=folder,
+        way_out="wait for it, stop it, or choose another folder with --out",
+    )

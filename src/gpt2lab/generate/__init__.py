@@ -1,0 +1,1 @@
+"""Weights become text: cache, sampling, streaming."""

@@ -1,0 +1,1 @@
+"""Weights become numbers: likelihood, perplexity, statistics, result records."""

@@ -1,0 +1,160 @@
+"""The shape of a GPT-2, in our words and in `config.json`'s."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from gpt2lab.core.errors import UserError
+
+SizeName = Literal["small", "medium", "large", "xl"]
+SIZES: dict[str, tuple[int, int, int]] = {  # layers, heads, width
+    "small": (12, 12, 768),
+    "medium": (24, 16, 1024),
+    "large": (36, 20, 1280),
+    "xl": (48, 25, 1600),
+}
+GPT2_VOCABULARY = 50257
+ACTIVATIONS = ("gelu_new", "gelu_pytorch_tanh", "gelu_fast", "gelu", "relu", "silu", "swish")
+
+
+@dataclass(frozen=True)
+class GPT2Config:
+    layers: int
+    heads: int
+    width: int
+    context: int = 1024
+    vocabulary: int = GPT2_VOCABULARY
+    inner: int | None = None  # width of the feed-forward layer; four times the width unless given
+    activation: str = "gelu_new"
+    embedding_dropout: float = 0.0
+    attention_dropout: float = 0.0
+    residual_dropout: float = 0.0
+    norm_epsilon: float = 1e-5
+    initial_std: float = 0.02
+    tied_head: bool = True
+    scale_attention: bool = True
+    scale_attention_by_layer: bool = False
+    start_of_text: int | None = None
+    end_of_text: int | None = None
+    padding: int | None = None
+    labels: tuple[str, ...] = ()  # class names; a classifier has at least two
+
+    def __post_init__(self) -> None:
+        for name in ("layers", "heads", "width", "context", "vocabulary"):
+            if getattr(self, name) < 1:
+                raise UserError(f"a GPT-2 with {name} = {getattr(self, name)} cannot exist")
+        if self.width % self.heads:
+            raise UserError(
+                f"a width of {self.width} cannot be split over {self.heads} heads",
+                way_out="choose a width that is a multiple of the heads; 64 a head is usual",
+            )
+        if self.activation not in ACTIVATIONS:
+            raise UserError(
+                f"the activation {self.activation!r} is not known", way_out=f"known: {', '.join(ACTIVATIONS)}"
+            )
+
+    @property
+    def inner_width(self) -> int:
+        return self.inner or 4 * self.width
+
+    def with_dropout(self, rate: float) -> GPT2Config:
+        return replace(self, embedding_dropout=rate, attention_dropout=rate, residual_dropout=rate)
+
+
+def named_size(name: SizeName, **changes: Any) -> GPT2Config:
+    layers, heads, width = SIZES[name]
+    end = GPT2_VOCABULARY - 1
+    config = GPT2Config(layers, heads, width, start_of_text=end, end_of_text=end)
+    return replace(config, **changes)
+
+
+def parameter_count(config: GPT2Config) -> int:
+    """Counted from the shape alone; padding of the vocabulary and a tied head add nothing."""
+    width, inner = config.width, config.inner_width
+    norms = 2 * 2 * width
+    attention = 4 * width * width + 4 * width
+    feed_forward = 2 * width * inner + inner + width
+    embeddings = (config.vocabulary + config.context) * width
+    body = embeddings + config.layers * (norms + attention + feed_forward) + 2 * width
+    if config.labels:
+        return body + len(config.labels) * width
+    return body if config.tied_head else body + config.vocabulary * width
+
+
+def from_huggingface(raw: dict[str, Any], place: object) -> GPT2Config:
+    """Read a `config.json`; only what is a GPT-2 is accepted."""
+    kind = raw.get("model_type")
+    if kind != "gpt2":
+        raise UserError(
+            f"not a GPT-2: its model_type is {kind!r}", place=place, way_out="gpt2lab works on GPT-2 models"
+        )
+    if raw.get("add_cross_attention"):
+        raise UserError("a GPT-2 with cross-attention is not supported", place=place)
+    required = {"n_layer": 12, "n_head": 12, "n_embd": 768, "n_positions": 1024, "vocab_size": GPT2_VOCABULARY}
+    values = {key: raw.get(key, default) for key, default in required.items()}
+    if wrong := [f"{key} = {value!r}" for key, value in values.items() if type(value) is not int]:
+        raise UserError(f"these must be whole numbers: {', '.join(wrong)}", place=place)
+    classifies = any("SequenceClassification" in name for name in raw.get("architectures") or ())
+    return GPT2Config(
+        layers=values["n_layer"],
+        heads=values["n_head"],
+        width=values["n_embd"],
+        context=values["n_positions"],
+        vocabulary=values["vocab_size"],
+        inner=raw.get("n_inner"),
+        activation=raw.get("activation_function", "gelu_new"),
+        embedding_dropout=raw.get("embd_pdrop", 0.1),
+        attention_dropout=raw.get("attn_pdrop", 0.1),
+        residual_dropout=raw.get("resid_pdrop", 0.1),
+        norm_epsilon=raw.get("layer_norm_epsilon", 1e-5),
+        initial_std=raw.get("initializer_range", 0.02),
+        tied_head=raw.get("tie_word_embeddings", True),
+        scale_attention=raw.get("scale_attn_weights", True),
+        scale_attention_by_layer=raw.get("scale_attn_by_inverse_layer_idx", False),
+        start_of_text=raw.get("bos_token_id"),
+        end_of_text=raw.get("eos_token_id"),
+        padding=raw.get("pad_token_id"),
+        labels=_labels(raw, place) if classifies else (),
+    )
+
+
+def to_huggingface(config: GPT2Config) -> dict[str, Any]:
+    raw: dict[str, Any] = {
+        "architectures": ["GPT2ForSequenceClassification" if config.labels else "GPT2LMHeadModel"],
+        "model_type": "gpt2",
+        "dtype": "float32",
+        "n_layer": config.layers,
+        "n_head": config.heads,
+        "n_embd": config.width,
+        "n_positions": config.context,
+        "n_ctx": config.context,
+        "vocab_size": config.vocabulary,
+        "n_inner": config.inner,
+        "activation_function": config.activation,
+        "embd_pdrop": config.embedding_dropout,
+        "attn_pdrop": config.attention_dropout,
+        "resid_pdrop": config.residual_dropout,
+        "layer_norm_epsilon": config.norm_epsilon,
+        "initializer_range": config.initial_std,
+        "tie_word_embeddings": config.tied_head,
+        "scale_attn_weights": config.scale_attention,
+        "scale_attn_by_inverse_layer_idx": config.scale_attention_by_layer,
+        "bos_token_id": config.start_of_text,
+        "eos_token_id": config.end_of_text,
+        "pad_token_id": config.padding,
+    }
+    if config.labels:
+        raw["id2label"] = {str(index): name for index, name in enumerate(config.labels)}
+        raw["label2id"] = {name: index for index, name in enumerate(config.labels)}
+        raw["problem_type"] = "single_label_classification"
+    return raw
+
+
+def _labels(raw: dict[str, Any], place: object) -> tuple[str, ...]:
+    names = raw.get("id2label")
+    if names is None:  # transformers' own default when a config.json names no classes
+        return tuple(f"LABEL_{index}" for index in range(raw.get("num_labels", 2)))
+    if sorted(map(int, names)) != list(range(len(names))):
+        raise UserError("id2label must number its classes 0, 1, 2, …", place=place)
+    return tuple(name for _, name in sorted(names.items(), key=lambda item: int(item[0])))

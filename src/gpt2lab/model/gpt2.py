@@ -1,0 +1,256 @@
+"""GPT-2 from the ground up, under transformers' module names.
+
+Letters in tensor names: B batch, T new tokens, S tokens in sight (earlier ones included), C width, H heads,
+D width of a head, V vocabulary.
+
+Linear layers hold their weights as (out, in), which multiplies fastest and is what adapters expect; transformers stores
+them the other way round, and reading and writing turn them (see `layout.py`).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from gpt2lab.core.errors import UserError
+from gpt2lab.model.config import GPT2Config
+
+VOCABULARY_MULTIPLE = 128  # tensor cores like it; 50,257 becomes 50,304
+
+ACTIVATION_FUNCTIONS = {
+    "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
+    "gelu_pytorch_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "gelu_fast": lambda x: F.gelu(x, approximate="tanh"),
+    "gelu": F.gelu,
+    "relu": F.relu,
+    "silu": F.silu,
+    "swish": F.silu,
+}
+
+
+class Cache(Protocol):
+    """Keys and values of the tokens seen so far; `generate/cache.py` has one."""
+
+    length: int
+
+    def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]: ...
+
+
+class Attention(nn.Module):
+    def __init__(self, config: GPT2Config, layer: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.heads = config.heads
+        self.dropout = config.attention_dropout
+        self.output_dropout = config.residual_dropout
+        scale = 1 / math.sqrt(config.width // config.heads) if config.scale_attention else 1.0
+        self.scale = scale / (layer + 1) if config.scale_attention_by_layer else scale
+        self.c_attn = nn.Linear(config.width, 3 * config.width)
+        self.c_proj = nn.Linear(config.width, config.width)
+
+    def forward(self, x_BTC: Tensor, mask: Tensor | None, causal: bool, cache: Cache | None) -> Tensor:
+        q, k, v = (self._by_head(part) for part in self.c_attn(x_BTC).chunk(3, dim=-1))
+        if cache is not None:
+            k, v = cache.extend(self.layer, k, v)
+        dropout = self.dropout if self.training else 0.0
+        y_BHTD = F.scaled_dot_product_attention(q, k, v, mask, dropout, causal, scale=self.scale)
+        y_BTC = self.c_proj(y_BHTD.transpose(1, 2).flatten(2))
+        return F.dropout(y_BTC, self.output_dropout, self.training)
+
+    def _by_head(self, x_BTC: Tensor) -> Tensor:
+        return x_BTC.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+class MLP(nn.Module):
+    def __init__(self, config: GPT2Config) -> None:
+        super().__init__()
+        self.dropout = config.residual_dropout
+        self.activation = ACTIVATION_FUNCTIONS[config.activation]
+        self.c_fc = nn.Linear(config.width, config.inner_width)
+        self.c_proj = nn.Linear(config.inner_width, config.width)
+
+    def forward(self, x_BTC: Tensor) -> Tensor:
+        return F.dropout(self.c_proj(self.activation(self.c_fc(x_BTC))), self.dropout, self.training)
+
+
+class Block(nn.Module):
+    def __init__(self, config: GPT2Config, layer: int) -> None:
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(config.width, eps=config.norm_epsilon)
+        self.attn = Attention(config, layer)
+        self.ln_2 = nn.LayerNorm(config.width, eps=config.norm_epsilon)
+        self.mlp = MLP(config)
+
+    def forward(self, x_BTC: Tensor, mask: Tensor | None, causal: bool, cache: Cache | None) -> Tensor:
+        x_BTC = x_BTC + self.attn(self.ln_1(x_BTC), mask, causal, cache)
+        return x_BTC + self.mlp(self.ln_2(x_BTC))
+
+
+class Transformer(nn.Module):
+    """Ids become hidden states: everything but the head."""
+
+    def __init__(self, config: GPT2Config, padded_vocabulary: int) -> None:
+        super().__init__()
+        self.config = config
+        self.recompute_activations = False  # trades a third more arithmetic for most of the activations' memory
+        self.wte = nn.Embedding(padded_vocabulary, config.width)
+        self.wpe = nn.Embedding(config.context, config.width)
+        self.h = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
+        self.ln_f = nn.LayerNorm(config.width, eps=config.norm_epsilon)
+
+    def forward(
+        self,
+        ids_BT: Tensor,
+        mask: Tensor | None = None,
+        positions_BT: Tensor | None = None,
+        cache: Cache | None = None,
+    ) -> Tensor:
+        """`mask` says which tokens are real (B, S) or who may look at whom (B, T, S); the past is always added."""
+        past = cache.length if cache is not None else 0
+        length = ids_BT.shape[1]
+        if past + length > self.config.context:
+            raise ValueError(f"{past + length} tokens do not fit a context of {self.config.context}")
+        if positions_BT is None:
+            positions_BT = _positions(mask, past, length, ids_BT.device)
+        mask, causal = _attention_mask(mask, past, length, ids_BT.device)
+        x_BTC = self.wte(ids_BT) + self.wpe(positions_BT)
+        x_BTC = F.dropout(x_BTC, self.config.embedding_dropout, self.training)
+        for block in self.h:
+            if self.recompute_activations and self.training:
+                x_BTC = checkpoint(block, x_BTC, mask, causal, cache, use_reentrant=False)
+            else:
+                x_BTC = block(x_BTC, mask, causal, cache)
+        return self.ln_f(x_BTC)
+
+
+class GPT2(nn.Module):
+    """The language model. `forward` is the two halves after one another; scorers call the head where they score."""
+
+    def __init__(self, config: GPT2Config, vocabulary_multiple: int = VOCABULARY_MULTIPLE) -> None:
+        super().__init__()
+        self.config = config
+        padded = math.ceil(config.vocabulary / vocabulary_multiple) * vocabulary_multiple
+        self.transformer = Transformer(config, padded)
+        self.lm_head = nn.Linear(config.width, padded, bias=False)
+        # Added to the logits inside the matrix product, at no cost: ids that pad the vocabulary get −∞.
+        self.register_buffer("padding_bias", torch.empty(padded), persistent=False)
+        self.padding_bias: Tensor
+        self.reset_derived()
+
+    def reset_derived(self) -> None:
+        """What follows from the rest: the tied head and the bias that hides padded ids."""
+        if self.config.tied_head:
+            self.lm_head.weight = self.transformer.wte.weight
+        self.padding_bias.zero_()
+        self.padding_bias[self.config.vocabulary :] = -math.inf
+
+    def forward(
+        self,
+        ids_BT: Tensor,
+        mask: Tensor | None = None,
+        positions_BT: Tensor | None = None,
+        cache: Cache | None = None,
+    ) -> Tensor:
+        return self.logits(self.transformer(ids_BT, mask, positions_BT, cache))
+
+    def logits(self, x_BTC: Tensor) -> Tensor:
+        if self.lm_head.weight.shape[0] == self.config.vocabulary:
+            return self.lm_head(x_BTC)
+        return F.linear(x_BTC, self.lm_head.weight, self.padding_bias.to(x_BTC.dtype))
+
+
+class GPT2Classifier(nn.Module):
+    """`GPT2ForSequenceClassification`: the class is read off the last real token, found by the mask.
+
+    transformers looks for the last id that is not the padding id instead; the two differ for a text that itself ends
+    in the padding id, and there ours is the one that does not depend on the batch.
+    """
+
+    def __init__(self, config: GPT2Config, vocabulary_multiple: int = VOCABULARY_MULTIPLE) -> None:
+        super().__init__()
+        if len(config.labels) < 2:
+            raise UserError(f"a classifier needs at least two classes, not {len(config.labels)}")
+        self.config = config
+        padded = math.ceil(config.vocabulary / vocabulary_multiple) * vocabulary_multiple
+        self.transformer = Transformer(config, padded)
+        self.score = nn.Linear(config.width, len(config.labels), bias=False)
+
+    def reset_derived(self) -> None:
+        pass
+
+    def forward(self, ids_BT: Tensor, mask_BT: Tensor | None = None) -> Tensor:
+        x_BTC = self.transformer(ids_BT, mask_BT)
+        if mask_BT is None:
+            return self.score(x_BTC[:, -1])
+        places = torch.arange(ids_BT.shape[1], device=ids_BT.device)
+        last_B = torch.where(mask_BT.bool(), places, -1).amax(dim=1).clamp(min=0)
+        return self.score(x_BTC[torch.arange(len(ids_BT), device=ids_BT.device), last_B])
+
+
+M = TypeVar("M", GPT2, GPT2Classifier)
+
+
+def build(kind: type[M], config: GPT2Config, vocabulary_multiple: int = VOCABULARY_MULTIPLE) -> M:
+    """An empty model in main memory, without the seconds that default initialisation takes."""
+    with torch.device("meta"):
+        model = kind(config, vocabulary_multiple)
+    model.to_empty(device="cpu")
+    model.reset_derived()
+    return model
+
+
+@torch.no_grad()
+def initialise(model: GPT2 | GPT2Classifier, seed: int) -> None:
+    """GPT-2's own start: normal weights, residual projections smaller by 1/√(2·layers). Same on every machine."""
+    config = model.config
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias"):
+            parameter.zero_()
+        elif ".ln_" in name:
+            parameter.fill_(1.0)
+        else:
+            residual = name.endswith("c_proj.weight")
+            std = config.initial_std / math.sqrt(2 * config.layers) if residual else config.initial_std
+            rows = config.vocabulary if name.endswith(("wte.weight", "lm_head.weight")) else len(parameter)
+            parameter.zero_()
+            parameter[:rows] = torch.normal(0.0, std, (rows, *parameter.shape[1:]), generator=generator)
+
+
+def check_ids(ids: Tensor, config: GPT2Config, place: object = None) -> None:
+    """Ids from outside must exist: a padded vocabulary would take a wrong one in silence."""
+    if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < config.vocabulary:
+        wrong = int(ids.min()) if int(ids.min()) < 0 else int(ids.max())
+        raise UserError(
+            f"the token id {wrong} does not exist: the model's ids are 0 to {config.vocabulary - 1}",
+            place=place,
+            way_out="use the tokenizer that the model was trained with",
+        )
+
+
+def _positions(mask: Tensor | None, past: int, length: int, device: torch.device) -> Tensor:
+    if mask is None or mask.dim() != 2:
+        return torch.arange(past, past + length, device=device)
+    return (mask.long().cumsum(dim=-1) - 1).clamp(min=0)[:, past:]
+
+
+def _attention_mask(mask: Tensor | None, past: int, length: int, device: torch.device) -> tuple[Tensor | None, bool]:
+    """(the mask as attention takes it, whether attention may make the causal one itself)."""
+    if mask is None and past == 0:
+        return None, True
+    if mask is None and length == 1:
+        return None, False
+    total = past + length
+    causal_TS = torch.ones(length, total, dtype=torch.bool, device=device).tril(past)
+    if mask is None:
+        return causal_TS, False
+    mask_BTS = mask.bool()[:, None, :] if mask.dim() == 2 else mask.bool()
+    # A padding token may see itself: a row that sees nothing would be NaN and poison what it is summed with.
+    itself_TS = torch.eye(length, dtype=torch.bool, device=device)
+    itself_TS = F.pad(itself_TS, (past, 0))
+    return ((mask_BTS & causal_TS) | itself_TS)[:, None], False

@@ -1,0 +1,179 @@
+"""A model folder becomes a model: safetensors whole or in shards, or PyTorch's old `.bin`, never a pickle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from gpt2lab.core import console, files, hub
+from gpt2lab.core.errors import UserError
+from gpt2lab.model import checkpoints, layout
+from gpt2lab.model.config import GPT2Config, from_huggingface, parameter_count
+from gpt2lab.model.gpt2 import GPT2, VOCABULARY_MULTIPLE, GPT2Classifier, build
+from gpt2lab.model.pickle_free import damaged, read_pickle_free
+
+WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+SIDE_FILES = ("*.json", "merges.txt", "vocab.bpe", "README.md")
+# Where the four names have lived since 2024; the short ones only redirect there.
+HUB_NAMES = {name: f"openai-community/{name}" for name in ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")}
+
+
+def read_model(
+    source: str | Path, *, device: torch.device | str = "cpu", vocabulary_multiple: int = VOCABULARY_MULTIPLE
+) -> GPT2 | GPT2Classifier:
+    """A model folder, a run folder, a nanoGPT or llm.c checkpoint, or a Hub id, in fp32 and ready to evaluate."""
+    place = find_model(source)
+    if place.is_file():
+        config, tensors = checkpoints.read(place)
+    else:
+        config, tensors = read_config(place), read_tensors(place)
+    kind: Any = GPT2Classifier if config.labels else GPT2
+    model = build(kind, config, vocabulary_multiple)
+    fill(model, tensors, place)
+    return model.to(device).eval()
+
+
+def read_language_model(source: str | Path, **options: Any) -> GPT2:
+    model = read_model(source, **options)
+    if isinstance(model, GPT2Classifier):
+        raise UserError("this is a classifier, and a language model is needed", place=source)
+    return model
+
+
+def find_model(source: str | Path) -> Path:
+    """Where the files are: a local place as it is, a Hub id after its download."""
+    path = Path(source)
+    if (path / "run.json").is_file():
+        if not (path / "model").is_dir():
+            raise UserError("this run has no model yet", place=path, way_out=f"gpt2lab pretrain --resume --out {path}")
+        return path / "model"
+    if path.exists():
+        return path
+    name = str(source)
+    if not hub.looks_like_repository(name):
+        raise UserError("there is no such model folder", place=path, way_out="check the path, or name a Hub model")
+    repository = HUB_NAMES.get(name, name)
+    return hub.fetch(repository, [*SIDE_FILES, *_weights_on_hub(repository)])
+
+
+def read_config(folder: Path) -> GPT2Config:
+    path = folder / "config.json"
+    if not path.is_file():
+        found = ", ".join(sorted(entry.name for entry in folder.iterdir())[:8]) or "nothing"
+        raise UserError(
+            f"no config.json here (found: {found})", place=folder, way_out="name a model folder, a run or a Hub id"
+        )
+    return from_huggingface(files.read_json(path), path)
+
+
+def read_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
+    """(name, tensor) one after another, so that no more than the model and one tensor are in memory."""
+    for file in weight_files(folder):
+        yield from _read_safetensors(file) if file.suffix == ".safetensors" else read_pickle_free(file).items()
+
+
+def weight_files(folder: Path) -> list[Path]:
+    for name in WEIGHT_FILES:
+        path = folder / name
+        if path.is_file():
+            return _shards(path) if name.endswith(".index.json") else [path]
+    raise UserError(
+        f"no weights here: none of {', '.join(WEIGHT_FILES)}", place=folder, way_out="download the weights as well"
+    )
+
+
+def fill(model: GPT2 | GPT2Classifier, tensors: Iterator[tuple[str, Tensor]], place: Path) -> None:
+    """Copy every tensor to its parameter; what is missing, misshapen or left over is named."""
+    wanted = layout.parameters(model)
+    missing, unknown = set(wanted), set()
+    stored_head = None
+    for stored_name, stored in tensors:
+        name = layout.canonical(stored_name)
+        if name is None:
+            continue
+        if name == "lm_head.weight" and name not in wanted:
+            stored_head = stored
+        elif name not in wanted:
+            unknown.add(stored_name)
+        else:
+            _check_shape(name, wanted[name], stored, model.config, place)
+            layout.put(name, wanted[name], stored)
+            missing.discard(name)
+    if missing:
+        raise UserError(f"{len(missing)} tensors are missing: {_some(missing)}", place=place, way_out=_WHOLE)
+    if unknown:
+        console.warn(f"{len(unknown)} tensors have no place in this model and were left out: {_some(unknown)}")
+    if (
+        stored_head is not None
+        and isinstance(model, GPT2)
+        and not torch.equal(stored_head.float(), model.transformer.wte.weight[: len(stored_head)])
+    ):
+        console.warn(f"the stored head differs from the embedding; config.json ties them, so it is left out: {place}")
+
+
+def weight_hash(folder: Path) -> str:
+    """One hash for the weights of a model folder, however many files hold them."""
+    return files.fingerprint({file.name: files.sha256(file) for file in weight_files(folder)})
+
+
+def describe(config: GPT2Config) -> str:
+    head = f", {len(config.labels)} classes" if config.labels else ""
+    return (
+        f"{parameter_count(config):,} parameters: {config.layers} layers, {config.heads} heads, width {config.width}, "
+        f"context {config.context}, vocabulary {config.vocabulary:,}{head}"
+    )
+
+
+_WHOLE = "the folder must hold the whole model; download or export it again"
+
+
+def _read_safetensors(file: Path) -> Iterator[tuple[str, Tensor]]:
+    try:
+        with safe_open(file, framework="pt") as opened:
+            for name in opened.keys():  # noqa: SIM118 - not a dictionary
+                yield name, opened.get_tensor(name)
+    except SafetensorError as error:
+        raise damaged(file, error) from error
+
+
+def _shards(index: Path) -> list[Path]:
+    weight_map = files.read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict):
+        raise UserError("the index has no weight_map", place=index)
+    shards = sorted({index.parent / str(name) for name in weight_map.values()})
+    if absent := [shard.name for shard in shards if not shard.is_file()]:
+        raise UserError(
+            f"{len(absent)} of {len(shards)} shards are missing: {_some(absent)}", place=index, way_out=_WHOLE
+        )
+    return shards
+
+
+def _weights_on_hub(repository: str) -> list[str]:
+    """Safetensors where there are any; never both forms."""
+    names = {file.path for file in hub.list_files(repository, kind="model")}
+    for name in WEIGHT_FILES:
+        if name in names:
+            stem, _, ending = name.removesuffix(".index.json").rpartition(".")
+            return [name, f"{stem}-*.{ending}"] if name.endswith(".index.json") else [name]
+    raise UserError("the repository holds no weights that can be read", place=repository)
+
+
+def _check_shape(name: str, parameter: Tensor, stored: Tensor, config: GPT2Config, place: Path) -> None:
+    expected = layout.file_shape(name, parameter, config.vocabulary)
+    if tuple(stored.shape) != expected:
+        raise UserError(f"{name} has the shape {tuple(stored.shape)}, config.json says {expected}", place=place)
+
+
+def _some(names: set[str] | list[str]) -> str:
+    shown = ", ".join(sorted(names)[:3])
+    return f"{shown}, …" if len(names) > 3 else shown

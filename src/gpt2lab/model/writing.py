@@ -1,0 +1,64 @@
+"""A model becomes a folder that transformers opens as its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+
+from gpt2lab.core import files
+from gpt2lab.model import layout
+from gpt2lab.model.config import parameter_count, to_huggingface
+from gpt2lab.model.gpt2 import GPT2, GPT2Classifier
+from gpt2lab.text.tokenizer import Tokenizer
+
+
+def write_model(
+    folder: Path, model: GPT2 | GPT2Classifier, tokenizer: Tokenizer | None = None, card: str | None = None
+) -> None:
+    """Everything that `AutoModelForCausalLM` or `AutoModelForSequenceClassification` needs, all of it or nothing."""
+    with files.new_folder(folder) as beside:
+        files.write_json(beside / "config.json", to_huggingface(model.config))
+        if not model.config.labels:
+            files.write_json(beside / "generation_config.json", _generation_config(model))
+        write_weights(beside / "model.safetensors", model)
+        if tokenizer:
+            tokenizer.save(beside, context=model.config.context, padding=model.config.padding)
+        files.write_text(beside / "README.md", card or default_card(model))
+
+
+def write_weights(file: Path, model: GPT2 | GPT2Classifier) -> None:
+    tensors = {
+        name: layout.take(name, parameter, model.config.vocabulary)
+        for name, parameter in layout.parameters(model).items()
+    }
+    files.operation("open", file)
+    save_file(tensors, file, metadata={"format": "pt"})
+
+
+def default_card(model: GPT2 | GPT2Classifier) -> str:
+    config = model.config
+    kind = "GPT-2 classifier" if config.labels else "GPT-2 language model"
+    task = "text-classification" if config.labels else "text-generation"
+    return f"""---
+library_name: transformers
+pipeline_tag: {task}
+tags: [gpt2, gpt2lab]
+---
+# {kind}
+
+{parameter_count(config):,} parameters: {config.layers} layers, {config.heads} heads, width {config.width}, context {config.context}.
+Made with gpt2lab; `run.yaml` and `run.json` of its run say how.
+"""
+
+
+def _generation_config(model: GPT2 | GPT2Classifier) -> dict[str, Any]:
+    config = model.config
+    values = {
+        "bos_token_id": config.start_of_text,
+        "eos_token_id": config.end_of_text,
+        "pad_token_id": config.padding,
+        "_from_model_config": True,
+    }
+    return {key: value for key, value in values.items() if value is not None}

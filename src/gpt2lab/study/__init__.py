@@ -1,0 +1,1 @@
+"""Many runs become a verdict: recipes, runs, comparison, report."""

@@ -1,0 +1,1 @@
+"""Text becomes ids: tokenizers, data sources, preparation, shards, batches."""

@@ -1,0 +1,113 @@
+"""Two engines that turn text into ids: the reference, and a fast one that is only trusted after it agreed with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpt2lab.core import console
+from gpt2lab.text.vocabulary import Vocabulary
+
+Ids = NDArray[np.uint32]
+Offsets = NDArray[np.int64]
+
+
+class Engine(Protocol):
+    name: str
+
+    def encode_many(self, texts: Sequence[str]) -> tuple[Ids, Offsets]:
+        """All ids after one another, and where each text begins (one more at the end)."""
+        ...
+
+
+class Reference:
+    """Hugging Face's tokenizers: slow, and by definition right."""
+
+    name = "tokenizers"
+    PIECE = 200_000  # characters; longer texts cost it memory out of proportion
+    # Between these a GPT-2 token always ends: no token holds a space after anything else.
+    BORDER = re.compile(r"(?<=[A-Za-z0-9.,;:]) (?=[A-Za-z])")
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        from tokenizers import Tokenizer
+
+        self.engine = Tokenizer.from_str(vocabulary.plain_spec())
+        self.may_cut = vocabulary.splits_as_gpt2()
+
+    def encode_many(self, texts: Sequence[str]) -> tuple[Ids, Offsets]:
+        encoded = [self._encode(text) for text in texts]
+        offsets = np.zeros(len(texts) + 1, np.int64)
+        np.cumsum([len(ids) for ids in encoded], out=offsets[1:])
+        return np.concatenate([np.empty(0, np.uint32), *encoded]), offsets
+
+    def _encode(self, text: str) -> Ids:
+        pieces = self._pieces(text) if self.may_cut else [text]
+        encodings = self.engine.encode_batch_fast(pieces, add_special_tokens=False)
+        return np.concatenate([np.array(encoding.ids, np.uint32) for encoding in encodings])
+
+    def _pieces(self, text: str) -> list[str]:
+        pieces, start = [], 0
+        while len(text) - start > self.PIECE:
+            border = self.BORDER.search(text, start + self.PIECE)
+            if not border:
+                break
+            pieces.append(text[start : border.start()])
+            start = border.start()
+        return [*pieces, text[start:]]
+
+
+class Fast:
+    """fastokens: native, exact on every code point of Unicode, no dependencies (docs/tokenizers.md)."""
+
+    name = "fastokens"
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        import fastokens
+
+        self.engine = fastokens.Tokenizer.from_json_str(vocabulary.plain_spec())
+
+    def encode_many(self, texts: Sequence[str]) -> tuple[Ids, Offsets]:
+        ids, offsets = self.engine.encode_batch_flat(list(texts), False)
+        return np.frombuffer(ids, np.uint32), np.frombuffer(offsets, np.uint64).astype(np.int64)
+
+
+def choose(vocabulary: Vocabulary) -> Engine:
+    """The fast engine where it is installed and agrees with the reference on a fixture; said aloud where it does not."""
+    reference = Reference(vocabulary)
+    try:
+        fast = Fast(vocabulary)
+    except ImportError:
+        return reference
+    except Exception as error:  # whatever a native package raises: the reference can still do the work
+        console.warn_once(f"fastokens cannot use this tokenizer ({error}); the slower engine is used")
+        return reference
+    if not agree(fast, reference):
+        console.warn_once("fastokens splits the test text in another way than tokenizers; the slower engine is used")
+        return reference
+    return fast
+
+
+def agree(one: Engine, other: Engine, texts: Sequence[str] | None = None) -> bool:
+    texts = FIXTURE if texts is None else texts
+    return all(np.array_equal(a, b) for a, b in zip(one.encode_many(texts), other.encode_many(texts)))
+
+
+# What engines have disagreed on: contractions, runs of spaces, digits, scripts, marks, joined emoji, control
+# characters, special tokens as text, letters that are new in Unicode, a word longer than any merge.
+FIXTURE = (
+    "",
+    "Hello world! I'm sure they'll say it's what we've 'd and 'LL",
+    "  leading\t\ttabs \n\n\n newlines \r\n and trailing   ",
+    "0 12 345 6789 ١٢٣ ½ ² Ⅷ 3.14159",
+    "Füße naïve Ελληνικά кириллица עברית العربية हिन्दी ไทย 中文字 日本語 한국어",
+    "e\u0301 n\u0303 \u200bzero\u200dwidth \u00a0nbsp\u2003em \u3000ideographic \ufeffbom",
+    "👩‍👩‍👧‍👦 👍🏽 🇫🇷 \U0001f9ff",
+    "<|endoftext|> <|pad|> [MASK] </s>",
+    "def f(x):\n    return x ** 2  # %s {}\n\x00\x01\x7f\x85",
+    "\u088f \u0c5c \ua7ce \U00010940 \U0001e6c0 unassigned \ue000 private",
+    "a" * 300 + " " * 50 + "!" * 70 + "\n" * 40,
+)

@@ -1,0 +1,1 @@
+"""Weights become better weights: the one loop, objectives, schedules, checkpoints."""
