@@ -27,6 +27,10 @@ def read(path: Path) -> Iterator[Any]:
                 raise UserError(f"not valid JSON: {error}", place=f"{path}, line {number}") from error
 
 
+def encode(record: Any) -> str:
+    return json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
+
+
 @contextlib.contextmanager
 def appending(path: Path) -> Iterator[LineWriter]:
     writer = LineWriter(path)
@@ -48,7 +52,7 @@ class LineWriter:
 
     def write(self, record: Any) -> None:
         files.operation("write", self.path)
-        self.file.write(json.dumps(record, ensure_ascii=False, allow_nan=False).encode() + b"\n")
+        self.file.write(encode(record).encode())
         self.file.flush()
 
     def flush(self) -> None:

@@ -1,4 +1,4 @@
-"""One writer a folder: a lock that names its holder and frees itself when that process is gone.
+"""One writer a place: a lock that names its holder and frees itself when that process is gone.
 
 POSIX record locks: the kernel drops them with the process, children do not inherit them, and network drives know them.
 """
@@ -22,11 +22,12 @@ _held_here: set[Path] = set()
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder.resolve() / ".lock"
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file at `path`, or name who does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path = path.resolve()
     if path in _held_here:
-        raise _taken(folder, {"pid": os.getpid(), "command": "this very process"})
+        raise _taken(path, {"pid": os.getpid(), "command": "this very process"})
     descriptor = _acquire(path)
     _held_here.add(path)
     try:
@@ -52,7 +53,7 @@ def _acquire(path: Path) -> int:
         except (BlockingIOError, PermissionError):
             holder = _read(descriptor)
             os.close(descriptor)
-            raise _taken(path.parent, holder) from None
+            raise _taken(path, holder) from None
         with contextlib.suppress(FileNotFoundError):
             if path.stat().st_ino == os.fstat(descriptor).st_ino:
                 return descriptor
@@ -74,10 +75,10 @@ def _self() -> dict[str, object]:
     }
 
 
-def _taken(folder: Path, holder: dict) -> UserError:
+def _taken(path: Path, holder: dict) -> UserError:
     who = f"process {holder.get('pid', '?')} on {holder.get('host', 'this machine')}"
     return UserError(
         f"another process is writing here: {who}, since {holder.get('since', '?')}: {holder.get('command', '?')}",
-        place=folder,
+        place=path.parent,
         way_out="wait for it, stop it, or choose another folder with --out",
     )

@@ -82,6 +82,14 @@ def parameter_count(config: GPT2Config) -> int:
     return body if config.tied_head else body + config.vocabulary * width
 
 
+def describe(config: GPT2Config) -> str:
+    head = f", {len(config.labels)} classes" if config.labels else ""
+    return (
+        f"{parameter_count(config):,} parameters: {config.layers} layers, {config.heads} heads, width {config.width}, "
+        f"context {config.context}, vocabulary {config.vocabulary:,}{head}"
+    )
+
+
 def from_huggingface(raw: dict[str, Any], place: object) -> GPT2Config:
     """Read a `config.json`; only what is a GPT-2 is accepted."""
     kind = raw.get("model_type")

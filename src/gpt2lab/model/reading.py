@@ -13,7 +13,7 @@ from torch import Tensor
 from gpt2lab.core import console, files, hub
 from gpt2lab.core.errors import UserError
 from gpt2lab.model import checkpoints, layout
-from gpt2lab.model.config import GPT2Config, from_huggingface, parameter_count
+from gpt2lab.model.config import GPT2Config, from_huggingface
 from gpt2lab.model.gpt2 import GPT2, VOCABULARY_MULTIPLE, GPT2Classifier, build
 from gpt2lab.model.pickle_free import damaged, read_pickle_free
 
@@ -124,14 +124,6 @@ def fill(model: GPT2 | GPT2Classifier, tensors: Iterator[tuple[str, Tensor]], pl
 def weight_hash(folder: Path) -> str:
     """One hash for the weights of a model folder, however many files hold them."""
     return files.fingerprint({file.name: files.sha256(file) for file in weight_files(folder)})
-
-
-def describe(config: GPT2Config) -> str:
-    head = f", {len(config.labels)} classes" if config.labels else ""
-    return (
-        f"{parameter_count(config):,} parameters: {config.layers} layers, {config.heads} heads, width {config.width}, "
-        f"context {config.context}, vocabulary {config.vocabulary:,}{head}"
-    )
 
 
 _WHOLE = "the folder must hold the whole model; download or export it again"

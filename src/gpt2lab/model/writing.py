@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from gpt2lab.core import files
 from gpt2lab.model import layout
-from gpt2lab.model.config import parameter_count, to_huggingface
+from gpt2lab.model.config import describe, to_huggingface
 from gpt2lab.model.gpt2 import GPT2, GPT2Classifier
 from gpt2lab.text.tokenizer import Tokenizer
 
@@ -48,7 +48,7 @@ tags: [gpt2, gpt2lab]
 ---
 # {kind}
 
-{parameter_count(config):,} parameters: {config.layers} layers, {config.heads} heads, width {config.width}, context {config.context}.
+{describe(config)}.
 Made with gpt2lab; `run.yaml` and `run.json` of its run say how.
 """
 

@@ -76,7 +76,7 @@ class Fast:
 
 
 def choose(vocabulary: Vocabulary) -> Engine:
-    """The fast engine where it is installed and agrees with the reference on a fixture; said aloud where it does not."""
+    """The fast engine where it is installed and agrees with the reference on a fixture; disagreement is said aloud."""
     reference = Reference(vocabulary)
     try:
         fast = Fast(vocabulary)

@@ -29,7 +29,7 @@ class PrepareSettings(Settings):
 
 def prepare(data: str, out: Path, tokenizer: str, settings: PrepareSettings) -> Corpus:
     """The corpus at `out`, made now or found finished from the same source with the same settings."""
-    with lock.locked(out.parent / f".{out.name}.preparing"):
+    with lock.locked(out.parent / f".{out.name}.lock"):
         wanted = {"source": describe_source(data), "settings": {**settings.as_dict(), "tokenizer": tokenizer}}
         if is_corpus(out):
             return _finished(out, wanted)

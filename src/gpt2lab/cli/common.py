@@ -1,0 +1,62 @@
+"""What the verbs share: options that mean the same everywhere, and help that lists a verb's settings."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+if TYPE_CHECKING:
+    import click
+
+Arguments = Annotated[list[str] | None, typer.Argument(metavar="[key.path=value]...", show_default=False)]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps", metavar="NAME")]
+Json = Annotated[bool, typer.Option("--json", help="one JSON object as the last line of standard output")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="say nothing but warnings and errors")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="say what would be done, and stop")]
+
+
+class _VerbWithSettings(TyperCommand):
+    settings: tuple[tuple[str, str, str], ...] = ()
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from gpt2lab.core.settings import describe
+
+        super().format_help(ctx, formatter)
+        rows = []
+        for prefix, module, name in self.settings:
+            rows += describe(getattr(importlib.import_module(module), name), f"{prefix}." if prefix else "")
+        with formatter.section("Settings, as key.path=value"):
+            formatter.write_dl([(f"{key}={default}", meaning) for key, default, meaning in rows])
+
+
+def verb(**settings: str) -> dict[str, Any]:
+    """For `@app.command(**verb(train="module:Class"))`: its help ends with these settings."""
+    named = tuple((prefix, *place.split(":")) for prefix, place in settings.items())
+    return {"cls": type("VerbWithSettings", (_VerbWithSettings,), {"settings": named})}
+
+
+def prepare_console(json: bool, quiet: bool) -> None:
+    from gpt2lab.core import console
+
+    console.configure("json" if json else "quiet" if quiet else "normal")
+
+
+def only_values(arguments: list[str] | None, wanted: str, count: int | None = 1) -> tuple[list[str], list[str]]:
+    """(values, overrides), where a verb takes so many values and no more."""
+    from gpt2lab.core.errors import UserError
+    from gpt2lab.core.settings import split
+
+    values, overrides = split(arguments or [])
+    if count is not None and len(values) != count:
+        found = " ".join(values) or "nothing"
+        raise UserError(f"expected {wanted}, found {found}", way_out="settings are written key.path=value")
+    return values, overrides
+
+
+def shown(path: Path) -> str:
+    """A path as people would type it."""
+    return str(path)

@@ -1,0 +1,41 @@
+"""`gpt2lab evaluate`: a model and data become numbers under named protocols."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gpt2lab.cli.common import Arguments, Device, Json, Quiet, only_values, prepare_console, verb
+
+
+def register(app: typer.Typer) -> None:
+    app.command(**verb(evaluate="gpt2lab.measure.perplexity:EvaluateSettings"))(evaluate)
+
+
+def evaluate(
+    arguments: Arguments = None,
+    protocol: Annotated[str, typer.Option("--protocol", help="one or more, with commas")] = "perplexity/token-window",
+    data: Annotated[str | None, typer.Option("--data", help="a text file, or a corpus folder")] = None,
+    device: Device = "auto",
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Measure a model: a model folder, a run, or a Hub id.
+
+    Example: gpt2lab evaluate runs/tiny --protocol perplexity/blocks --data corpora/docs
+    """
+    from gpt2lab.core import console, hardware, settings
+    from gpt2lab.core.errors import UserError
+    from gpt2lab.measure import evaluate as measuring
+    from gpt2lab.measure.perplexity import EvaluateSettings
+
+    prepare_console(json, quiet)
+    (model,), overrides = only_values(arguments, "one MODEL")
+    if data is None:
+        raise UserError("what to measure on is missing", way_out="add --data FILE or --data CORPUS")
+    chosen = settings.resolve(EvaluateSettings, overrides=[text.removeprefix("evaluate.") for text in overrides])
+    found = measuring.evaluate(model, protocol.split(","), data, chosen, hardware.choose_device(device))
+    rows = [(record["protocol"], f"{record['value']:.4f}", record["counts"]["tokens_scored"]) for record in found]
+    console.table("", ("protocol", "value", "tokens scored"), rows)
+    console.result(found[0] if len(found) == 1 else found)

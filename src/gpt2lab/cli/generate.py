@@ -1,0 +1,52 @@
+"""`gpt2lab generate`: a model and a prompt become text."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gpt2lab.cli.common import Arguments, Device, Json, Quiet, only_values, prepare_console
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(generate)
+
+
+def generate(
+    arguments: Arguments = None,
+    prompt: Annotated[str, typer.Option("--prompt", help="the text to continue")] = "",
+    samples: Annotated[int, typer.Option("--samples", min=1, help="how many continuations")] = 1,
+    max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1)] = 100,
+    temperature: Annotated[float, typer.Option("--temperature", min=0, help="0 always takes the likeliest")] = 1.0,
+    top_k: Annotated[int, typer.Option("--top-k", min=0, help="0 keeps all")] = 0,
+    top_p: Annotated[float, typer.Option("--top-p", min=0, max=1)] = 1.0,
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 1,
+    ignore_eos: Annotated[bool, typer.Option("--ignore-eos", help="go on past end-of-text")] = False,
+    device: Device = "auto",
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Continue a text.
+
+    Example: gpt2lab generate runs/tiny --prompt "The module" --samples 3 --temperature 0.8 --top-k 50
+    """
+    from gpt2lab.core import console, hardware
+    from gpt2lab.generate.generate import generate as sample_from
+    from gpt2lab.generate.sampling import SamplingSettings
+    from gpt2lab.model.reading import find_model, read_language_model
+    from gpt2lab.text import tokenizer as tokenizers
+
+    prepare_console(json, quiet)
+    (source,), _ = only_values(arguments, "one MODEL")
+    settings = SamplingSettings(
+        max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
+    )
+    folder = find_model(source)
+    model = read_language_model(folder, device=hardware.choose_device(device))
+    for sample in sample_from(model, tokenizers.load(folder), prompt, samples, settings, ignore_eos):
+        if json:
+            console.result_line(sample.as_dict())
+        else:
+            console.say(f"--- sample {sample.sample + 1} of {samples} ({sample.tokens} tokens, {sample.finish})")
+            console.say(sample.prompt + sample.text)

@@ -1,0 +1,71 @@
+"""`gpt2lab`: the verbs, and what becomes of an error. Heavy packages are imported inside the verbs."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import Annotated, Any
+
+import typer
+
+from gpt2lab import __version__
+from gpt2lab.cli import corpus, doctor, evaluate, generate, prepare, pretrain, recipe, run
+from gpt2lab.core.errors import BAD_INPUT, FAILED, INTERRUPTED, Interrupted, UserError
+
+app = typer.Typer(
+    name="gpt2lab",
+    help="Build, tune, measure and compare GPT-2 models. Begin with: gpt2lab quickstart",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for module in (run, prepare, pretrain, evaluate, generate, doctor):
+    module.register(app)
+app.add_typer(recipe.app, name="recipe")
+app.add_typer(corpus.app, name="corpus")
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="print the version")] = False) -> None:
+    if version:
+        sys.stdout.write(f"gpt2lab {__version__}\n")
+        raise typer.Exit
+
+
+def main() -> None:
+    sys.exit(run_verb(sys.argv[1:]))
+
+
+def run_verb(arguments: list[str]) -> int:
+    """Do it and return the exit code: 0, 1 (failed), 2 (bad input) or 130 (interrupted, resumable)."""
+    import click
+
+    try:
+        code = app(arguments, standalone_mode=False) or 0
+    except UserError as error:
+        return _report(arguments, str(error), error.as_dict(), BAD_INPUT)
+    except click.ClickException as error:
+        return _report(arguments, error.format_message(), {"cause": error.format_message()}, BAD_INPUT)
+    except Interrupted as stop:
+        facts = {"cause": stop.saved, "resume": stop.resume}
+        return _report(arguments, f"{stop.saved}\nnext: {stop.resume}", facts, INTERRUPTED)
+    except (KeyboardInterrupt, click.Abort):
+        return _report(arguments, "interrupted", {"cause": "interrupted"}, INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has gone; there is nobody left to tell
+        return FAILED
+    except Exception as error:
+        traceback.print_exc()
+        return _report(arguments, "", {"cause": f"{type(error).__name__}: {error}"}, FAILED)
+    return code
+
+
+def _report(arguments: list[str], message: str, facts: dict[str, Any], code: int) -> int:
+    from gpt2lab.core import console
+
+    if message:
+        console.error(message)
+    if "--json" in arguments:
+        console.result_line({"error": facts, "exit": code})
+    return code

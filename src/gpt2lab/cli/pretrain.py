@@ -1,0 +1,53 @@
+"""`gpt2lab pretrain`: a corpus and a size become a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gpt2lab.cli.common import Arguments, Device, DryRun, Json, Quiet, only_values, prepare_console, verb
+
+Size = Annotated[str | None, typer.Option("--size", help="small, medium, large or xl")]
+
+
+def register(app: typer.Typer) -> None:
+    groups = {"model": "gpt2lab.model.settings:ModelSettings", "train": "gpt2lab.train.settings:TrainSettings"}
+    app.command(**verb(**groups))(pretrain)
+
+
+def pretrain(
+    arguments: Arguments = None,
+    data: Annotated[str | None, typer.Option("--data", help="the corpus folder")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="the run folder to make")] = None,
+    size: Size = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on with an unfinished run")] = False,
+    device: Device = "auto",
+    dry_run: DryRun = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a GPT-2 from random weights.
+
+    Example: gpt2lab pretrain --data corpora/docs --out runs/tiny
+             model.layers=4 model.heads=4 model.width=128 model.context=256 train.steps=200
+    """
+    from gpt2lab.core import console, settings
+    from gpt2lab.core.errors import UserError
+    from gpt2lab.study import run
+    from gpt2lab.study.settings import RunSettings
+
+    prepare_console(json, quiet)
+    _, overrides = only_values(arguments, "no further value", 0)
+    if out is None:
+        raise UserError("where to put the run is missing", way_out="add --out FOLDER")
+    values = {"device": device, **({"data": data} if data else {}), **({"model": {"size": size}} if size else {})}
+    if resume and not data:
+        chosen = run.resumed_settings(out)
+    else:
+        chosen = settings.resolve(RunSettings, values=values, overrides=overrides)
+    facts = run.pretrain(chosen, out, resume=resume, dry_run=dry_run)
+    if not dry_run:
+        console.next_command(f'gpt2lab generate {out} --prompt "Once upon a time"')
+        console.result({"run": str(out), **facts})

@@ -1,0 +1,72 @@
+"""`gpt2lab quickstart`, `run` and `report`: a recipe becomes a study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gpt2lab.cli.common import Arguments, Device, DryRun, Json, Quiet, only_values, prepare_console, verb
+
+Out = Annotated[Path | None, typer.Option("--out", help="the study folder to make")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(quickstart)
+    app.command(**verb(**{"": "gpt2lab.study.recipe:Recipe"}))(run)
+    app.command()(report)
+
+
+def quickstart(
+    out: Annotated[Path, typer.Option("--out", help="the study folder to make")] = Path("quickstart"),
+    device: Device = "auto",
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """See the whole house in a minute: no account, no download, no GPU."""
+    _run("quickstart", [], out, device, False, json, quiet)
+
+
+def run(
+    arguments: Arguments = None,
+    out: Out = None,
+    device: Device = "auto",
+    dry_run: DryRun = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run a recipe: one of your own, or a shipped one by name.
+
+    Example: gpt2lab run quickstart --out studies/first train.steps=100
+    """
+    from gpt2lab.core.errors import UserError
+
+    (name,), overrides = only_values(arguments, "one RECIPE")
+    if out is None:
+        raise UserError("where to put the study is missing", way_out="add --out FOLDER")
+    _run(name, overrides, out, device, dry_run, json, quiet)
+
+
+def report(arguments: Arguments = None, json: Json = False, quiet: Quiet = False) -> None:
+    """Write a study's report again."""
+    from gpt2lab.core import console
+    from gpt2lab.study import report as reports
+
+    prepare_console(json, quiet)
+    (study,), _ = only_values(arguments, "one STUDY")
+    page = reports.write(Path(study))
+    console.say(f"report: {page}")
+    console.result({"report": str(page)})
+
+
+def _run(name: str, overrides: list[str], out: Path, device: str, dry_run: bool, json: bool, quiet: bool) -> None:
+    from gpt2lab.core import console
+    from gpt2lab.study import recipe, study
+
+    prepare_console(json, quiet)
+    page = study.run(recipe.read(name, overrides), out, device, dry_run)
+    if page:
+        console.say(f"report: {page}")
+        console.next_command(f'gpt2lab generate {out / "runs" / "base"} --prompt "The module"')
+        console.result({"study": str(out), "report": str(page)})

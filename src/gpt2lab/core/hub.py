@@ -1,0 +1,407 @@
+"""Files from the Hugging Face Hub, each checked against the hash that the Hub gives for it.
+
+They lie in the usual Hugging Face cache, where other tools find them. What a commit holds, and which of its files were
+found right, is remembered in `files.home()/hub`: a second call costs one small request, and offline none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import logging
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote, urlsplit
+
+from gpt2lab.core import console, environment, files
+from gpt2lab.core.errors import UserError
+
+Kind = Literal["model", "dataset"]
+WORD = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
+NAME = re.compile(rf"(?!.*(?:--|\.\.|\.git$))(?:{WORD}/)?{WORD}")
+COMMIT = re.compile(r"[0-9a-f]{40}")
+BLOB = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+SECONDS_BEFORE_RETRIES = (1.0, 2.0, 4.0)
+PIECE = 2**20  # bytes: what a cut connection loses, and how often progress is shown
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    path: str
+    size: int
+    sha256: str | None  # of large files; the others are known by their git hash alone
+    git_blob: str
+
+
+def looks_like_repository(name: str) -> bool:
+    """`gpt2` and `owner/name` do, unless a file or folder of that name is here."""
+    return bool(NAME.fullmatch(name)) and not Path(name).exists()
+
+
+def list_files(repository: str, *, kind: Kind, revision: str | None = None) -> list[RemoteFile]:
+    """All files of a repository, sorted by path."""
+    return _snapshot(repository, kind, revision).files
+
+
+def fetch_file(repository: str, path: str, *, kind: Kind, revision: str | None = None) -> Path:
+    snapshot = _snapshot(repository, kind, revision)
+    return _bring(snapshot, [file for file in snapshot.files if file.path == path], path) / path
+
+
+def fetch(repository: str, patterns: Sequence[str], *, kind: Kind = "model", revision: str | None = None) -> Path:
+    """The folder with the files that match (`*` also crosses `/`). Its name is the commit."""
+    snapshot = _snapshot(repository, kind, revision)
+    wanted = [file for file in snapshot.files if any(fnmatchcase(file.path, pattern) for pattern in patterns)]
+    return _bring(snapshot, wanted, " or ".join(patterns))
+
+
+class _Unreachable(UserError):
+    """The Hub gives no answer now; what is in the cache may still do."""
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A revision of a repository and the address to ask for it, which may hold a password."""
+
+    repository: str
+    kind: Kind
+    revision: str
+    endpoint: str
+
+    def __str__(self) -> str:
+        return _without_secrets(f"{self.endpoint}/{'datasets/' * (self.kind == 'dataset')}{self.repository}")
+
+    @property
+    def cache(self) -> Path:
+        return _cache() / f"{self.kind}s--{self.repository.replace('/', '--')}"
+
+
+@dataclass
+class _Snapshot:
+    source: _Source
+    commit: str
+    files: list[RemoteFile]
+    checked: dict[str, list[int]]  # by path: size and time of change when the hash was right
+    reachable: bool
+
+    @property
+    def folder(self) -> Path:
+        return self.source.cache / "snapshots" / self.commit
+
+
+def _snapshot(repository: str, kind: Kind, revision: str | None) -> _Snapshot:
+    if not NAME.fullmatch(repository):
+        raise UserError("not the name of a repository", place=repository, way_out="names look like gpt2 or owner/name")
+    source = _Source(repository, kind, revision or "main", _endpoint())
+    if _offline():
+        if cached := _cached(source):
+            return cached
+        raise UserError("offline, and not in the cache", place=source, way_out=WAY_ONLINE)
+    try:
+        with _explained(source):
+            commit = _commit(source)
+            if remembered := _remembered(source, commit, reachable=True):
+                return remembered
+            return _Snapshot(source, commit, _listing(source, commit), {}, reachable=True)
+    except _Unreachable as failure:
+        if not (cached := _cached(source)):
+            raise
+        console.warn_once(f"{failure.cause}; using what the cache has of {repository}")
+        return cached
+
+
+def _commit(source: _Source) -> str:
+    if COMMIT.fullmatch(source.revision):
+        return source.revision
+    commit = str(_ask(source, f"revision/{quote(source.revision, safe='')}").json()["sha"])
+    if not COMMIT.fullmatch(commit):
+        raise ValueError("the answer names no commit")
+    return commit
+
+
+def _listing(source: _Source, commit: str) -> list[RemoteFile]:
+    found: list[RemoteFile] = []
+    page = "recursive=true"
+    while page:
+        answer = _ask(source, f"tree/{commit}?{page}")
+        for entry in answer.json():
+            if entry["type"] == "file":
+                sha256 = entry["lfs"]["oid"] if entry.get("lfs") else None
+                found.append(RemoteFile(entry["path"], entry["size"], sha256, entry["oid"]))
+        # Of the next page's address only the query is used: the token goes to no host but the one we were given.
+        page = urlsplit(answer.links.get("next", {}).get("url", "")).query
+    return sorted(found, key=lambda file: file.path)
+
+
+def _ask(source: _Source, what: str) -> Any:
+    from huggingface_hub import constants, utils
+
+    response = utils.http_backoff(
+        "GET",
+        f"{source.endpoint}/api/{source.kind}s/{source.repository}/{what}",
+        headers=utils.build_hf_headers(),
+        timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT,  # the library's own listing waits for ever
+        max_retries=len(SECONDS_BEFORE_RETRIES),
+        base_wait_time=SECONDS_BEFORE_RETRIES[0],
+        retry_on_exceptions=(),
+    )
+    utils.hf_raise_for_status(response)
+    return response
+
+
+def _cached(source: _Source) -> _Snapshot | None:
+    """What is known of this revision without the Hub; files that other tools brought are listed as they lie."""
+    commit = source.revision
+    if not COMMIT.fullmatch(commit):
+        with contextlib.suppress(OSError):
+            commit = (source.cache / "refs" / source.revision).read_text("utf-8").strip()
+    if not COMMIT.fullmatch(commit):
+        return None
+    if remembered := _remembered(source, commit, reachable=False):
+        return remembered
+    snapshot = _Snapshot(source, commit, [], {}, reachable=False)
+    paths = sorted(path for path in snapshot.folder.rglob("*") if path.is_file())
+    snapshot.files = [_as_it_lies(path, snapshot.folder) for path in paths]
+    return snapshot if paths else None
+
+
+def _as_it_lies(path: Path, folder: Path) -> RemoteFile:
+    """A file of the cache is a link to a blob, which has the hash for its name."""
+    blob = path.readlink().name if path.is_symlink() else ""
+    hashes = {len(blob): blob}
+    return RemoteFile(path.relative_to(folder).as_posix(), path.stat().st_size, hashes.get(64), hashes.get(40, ""))
+
+
+def _bring(snapshot: _Snapshot, wanted: list[RemoteFile], asked: str) -> Path:
+    missing = [file for file in wanted if not (snapshot.folder / file.path).is_file()]
+    if not wanted or (missing and not snapshot.reachable):
+        raise _absent(snapshot, ", ".join(file.path for file in missing) or asked)
+    with _explained(snapshot.source):
+        known = dict(snapshot.checked)
+        try:
+            _download(snapshot, missing)
+            for file in wanted:
+                _check(snapshot, file)
+        finally:
+            if snapshot.checked != known:
+                _remember(snapshot)
+        if snapshot.reachable:
+            _name_commit(snapshot)
+    return snapshot.folder
+
+
+def _download(snapshot: _Snapshot, missing: list[RemoteFile]) -> None:
+    if not missing:
+        return
+    source, total = snapshot.source, sum(file.size for file in missing)
+    source.cache.mkdir(parents=True, exist_ok=True)
+    if (free := shutil.disk_usage(source.cache).free) < total:
+        cause = f"the disk is too full: {console.size(total)} to download, {console.size(free)} free"
+        raise UserError(cause, place=source.cache, way_out=WAY_TO_SPACE)
+    with console.progress(f"downloading {source.repository}", total / 1e6, "MB") as bar:
+        for file in missing:  # one after the other, so that an interruption takes effect at once
+            with _explained(source, file.path):
+                _download_file(snapshot, file, bar)
+                _check(snapshot, file)
+
+
+def _download_file(snapshot: _Snapshot, file: RemoteFile, bar: console.Progress) -> None:
+    from huggingface_hub import errors, hf_hub_download
+
+    source = snapshot.source
+    for seconds in (*SECONDS_BEFORE_RETRIES, None):
+        try:
+            hf_hub_download(
+                source.repository, file.path, repo_type=source.kind, revision=snapshot.commit, cache_dir=_cache(),
+                endpoint=source.endpoint, tqdm_class=_bytes_shown_by(bar, file.path),
+            )  # fmt: skip
+            return
+        except errors.HTTPError as error:
+            # The library resumes after a clean cut, but gives up at once after a reset or an error of the file server.
+            server_error = isinstance(error, errors.HfHubHTTPError) and error.response.status_code >= 500
+            if seconds is None or not (server_error or type(error).__name__ == "ReadError"):
+                raise
+            time.sleep(seconds)
+
+
+def _bytes_shown_by(bar: console.Progress, path: str) -> Any:
+    class Bytes:
+        """As much of tqdm as the library uses."""
+
+        def __init__(self, **_: object) -> None:
+            self.count = 0.0
+
+        def __enter__(self) -> Bytes:
+            return self
+
+        def __exit__(self, failure: object, *_: object) -> None:
+            if failure:
+                self.update(-self.count)
+
+        def update(self, count: float | None = 1) -> None:
+            self.count += count or 0
+            bar.advance((count or 0) / 1e6, path)
+
+        def ignore(self, *_: object, **__: object) -> None:
+            pass
+
+        close = set_postfix_str = set_transfer_postfix_str = update_transfer = ignore
+
+    return Bytes
+
+
+def _check(snapshot: _Snapshot, file: RemoteFile) -> None:
+    path, expected = snapshot.folder / file.path, file.sha256 or file.git_blob
+    stamp = [path.stat().st_size, path.stat().st_mtime_ns]
+    if snapshot.checked.get(file.path) == stamp or not expected:
+        return
+    found = files.sha256(path) if file.sha256 else _git_blob(path)
+    if found != expected:
+        _remove(snapshot, path, expected)
+        raise UserError(
+            f"wrong bytes: the hash of {file.path} should be {expected} and is {found}; it was removed from the cache",
+            place=f"{snapshot.source}/{file.path}",
+            way_out="run the command again",
+        )
+    snapshot.checked[file.path] = stamp
+
+
+def _git_blob(path: Path) -> str:
+    begun = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: begun).hexdigest()
+
+
+def _remove(snapshot: _Snapshot, path: Path, expected: str) -> None:
+    blob = path.resolve()
+    path.unlink()
+    (snapshot.source.cache / "blobs" / expected).unlink(missing_ok=True)
+    if BLOB.fullmatch(blob.name):  # a link to anything else was made by a person
+        blob.unlink(missing_ok=True)
+
+
+def _remember(snapshot: _Snapshot) -> None:
+    source = snapshot.source
+    content = {"repository": source.repository, "kind": source.kind, "commit": snapshot.commit}
+    content |= {"checked": snapshot.checked, "files": [asdict(file) for file in snapshot.files]}
+    files.write_json(_record(source, snapshot.commit), content)
+
+
+def _remembered(source: _Source, commit: str, *, reachable: bool) -> _Snapshot | None:
+    with contextlib.suppress(UserError, KeyError, TypeError):
+        record = files.read_json(_record(source, commit))
+        return _Snapshot(source, commit, [RemoteFile(**file) for file in record["files"]], record["checked"], reachable)
+    return None
+
+
+def _record(source: _Source, commit: str) -> Path:
+    return files.home() / "hub" / f"{files.fingerprint([source.kind, source.repository, commit])}.json"
+
+
+def _name_commit(snapshot: _Snapshot) -> None:
+    """As the library does it, so that it and we find the revision without the Hub."""
+    path = snapshot.source.cache / "refs" / snapshot.source.revision
+    if snapshot.source.revision != snapshot.commit and not (path.is_file() and path.read_text() == snapshot.commit):
+        files.write_text(path, snapshot.commit)
+
+
+def _offline() -> bool:
+    from huggingface_hub import constants
+
+    asked = os.environ.get("HF_HUB_OFFLINE", "").upper() in constants.ENV_VARS_TRUE_VALUES
+    return asked or environment.offline() or constants.is_offline_mode()
+
+
+def _endpoint() -> str:
+    from huggingface_hub import constants
+
+    return (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
+
+
+def _cache() -> Path:
+    """As the library finds it, but read now: the library reads the environment only when it is imported."""
+    from huggingface_hub import constants
+
+    named = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
+    home = os.environ.get("HF_HOME")
+    return Path(os.path.expandvars(named or (f"{home}/hub" if home else constants.HF_HUB_CACHE))).expanduser()
+
+
+@contextlib.contextmanager
+def _explained(source: _Source, path: str | None = None) -> Iterator[None]:
+    """Every failure becomes one message of ours; the library is kept from messages and telemetry of its own."""
+    from huggingface_hub import constants
+
+    log = logging.getLogger("huggingface_hub")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    constants.HF_HUB_DISABLE_TELEMETRY = True
+    constants.DOWNLOAD_CHUNK_SIZE = PIECE
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise _failure(error, source, path) from None  # the library's texts hold addresses, and these passwords
+    finally:
+        log.setLevel(level)
+
+
+WAY_ONLINE = "connect to the network, or unset GPT2LAB_OFFLINE and HF_HUB_OFFLINE"
+WAY_TO_SPACE = "free some space, or let HF_HOME name a folder on a larger disk"
+WAY_IN = "accept its terms on that page, and set HF_TOKEN to a token that may read it"
+
+
+def _absent(snapshot: _Snapshot, asked: str) -> UserError:
+    if not snapshot.reachable:
+        return UserError(f"no connection, and not in the cache: {asked}", place=snapshot.source, way_out=WAY_ONLINE)
+    there = ", ".join(file.path for file in snapshot.files[:20])
+    place = f"{snapshot.source} at {snapshot.source.revision}"
+    return UserError(f"no such file: {asked}", place=place, way_out=f"choose among {there or 'none: it is empty'}")
+
+
+def _failure(error: BaseException, source: _Source, path: str | None) -> UserError:
+    from huggingface_hub import errors
+
+    if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__:
+        error = error.__cause__  # it only says that the cache does not help either
+    text = _without_secrets(str(error).partition("\n")[0]) or type(error).__name__
+    place: object = f"{source}/{path}" if path else source
+    match error:
+        case errors.GatedRepoError():
+            cause, way_out = "access to this repository must be granted first", WAY_IN
+        case errors.RepositoryNotFoundError():
+            cause = f"this {source.kind} repository does not exist, or is private"
+            way_out = "check its name, or set HF_TOKEN to a token that may read it"
+        case errors.RevisionNotFoundError():
+            cause, way_out = f"it has no revision {source.revision}", "leave the revision out to use main"
+        case errors.EntryNotFoundError():
+            cause, way_out = "the file does not exist there", "check its name"
+        case errors.HfHubHTTPError(response=response) if response.status_code in (401, 403):
+            cause, way_out = f"access denied (HTTP {response.status_code})", WAY_IN
+        case errors.HfHubHTTPError(response=response):
+            busy = response.status_code in (408, 429) or response.status_code >= 500
+            cause, way_out = f"the Hub answers HTTP {response.status_code}", "try again in a few minutes"
+            return (_Unreachable if busy else UserError)(cause, place=place, way_out=way_out)
+        case errors.HTTPError():
+            cause, way_out = f"the connection to the Hub failed: {text}", "check the network and run the command again"
+            return _Unreachable(cause, place=place, way_out=way_out)
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            cause, place, way_out = "the disk is full", source.cache, WAY_TO_SPACE
+        case OSError(strerror=str(), filename=str()):
+            cause, place, way_out = error.strerror, error.filename, "check the folder and its permissions"
+        case _:
+            cause, way_out = f"the download failed: {text}", "run the command again"
+    return UserError(cause, place=place, way_out=way_out)
+
+
+def _without_secrets(text: str) -> str:
+    return re.sub(r"(?<=://)[^\s/@]*@|\?\S*", "", text)

@@ -1,0 +1,67 @@
+"""A model, data and protocols become records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from gpt2lab.core import files
+from gpt2lab.core.errors import UserError
+from gpt2lab.measure import perplexity, records
+from gpt2lab.measure.perplexity import EvaluateSettings
+from gpt2lab.model.gpt2 import GPT2
+from gpt2lab.model.reading import find_model, read_language_model, weight_hash
+from gpt2lab.text import tokenizer as tokenizers
+from gpt2lab.text.corpus import is_corpus, open_corpus
+from gpt2lab.text.prepare import read_text
+
+PROTOCOLS = ("perplexity/token-window", "perplexity/blocks")
+
+
+def evaluate(source: str, protocols: list[str], data: str, settings: EvaluateSettings, device: Any) -> list[dict]:
+    """One record a protocol, each also written to the model's results."""
+    if unknown := [name for name in protocols if name not in PROTOCOLS]:
+        raise UserError(f"there is no protocol {unknown[0]!r}", way_out=f"known: {', '.join(PROTOCOLS)}")
+    folder = find_model(source)
+    model = read_language_model(folder, device=device)
+    identity = {"path": source, "weights": weight_hash(folder)}
+    found = [
+        {**_measure(name, model, folder, Path(data), settings), "model": identity, "data": _describe(Path(data))}
+        for name in protocols
+    ]
+    for record in found:
+        records.write(_results_folder(Path(source), identity["weights"]), record)
+    return found
+
+
+def _measure(name: str, model: GPT2, folder: Path, data: Path, settings: EvaluateSettings) -> dict[str, Any]:
+    if name == "perplexity/blocks":
+        corpus = open_corpus(data)
+        split = next(split for split in ("test", "validation", "train") if split in corpus.splits)
+        _check_tokenizer(corpus.manifest["tokenizer"]["hash"], folder, data)
+        return perplexity.blocks(model, corpus.split(split), settings.context or model.config.context)
+    if is_corpus(data):
+        raise UserError(
+            f"{name} is defined on text, and this is a corpus of tokens",
+            place=data,
+            way_out="name the text the corpus was made from",
+        )
+    ids = tokenizers.load(folder).encode(read_text(data)).astype("int64")
+    return perplexity.token_window(model, ids, settings)
+
+
+def _describe(data: Path) -> dict[str, Any]:
+    return {"path": str(data), "hash": open_corpus(data).hash if is_corpus(data) else files.sha256(data)}
+
+
+def _check_tokenizer(corpus_hash: str, model_folder: Path, data: Path) -> None:
+    if tokenizers.load(model_folder).hash != corpus_hash:
+        raise UserError(
+            "the corpus was made with another tokenizer than the model", place=data, way_out="prepare it again"
+        )
+
+
+def _results_folder(source: Path, weights: str) -> Path:
+    if (source / "run.json").is_file():
+        return source / "results"
+    return files.home() / "results" / weights[:16]

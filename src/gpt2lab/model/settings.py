@@ -1,0 +1,39 @@
+"""What people may say of a model's shape."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+from gpt2lab.core.errors import UserError
+from gpt2lab.core.settings import Positive, Probability, Settings
+from gpt2lab.model.config import SIZES, GPT2Config
+
+
+class ModelSettings(Settings):
+    size: Literal["small", "medium", "large", "xl"] | None = None
+    """A published size; the numbers below replace its own."""
+    layers: Positive | None = None
+    """Blocks one after another."""
+    heads: Positive | None = None
+    """Attention heads; the width must be a multiple of them."""
+    width: Positive | None = None
+    """Numbers that stand for one token."""
+    context: Positive = 1024
+    """The most tokens the model sees at once."""
+    dropout: Probability = 0.0
+    """Rate of all three dropouts."""
+    vocabulary_multiple: Positive = 128
+    """The vocabulary is padded to a multiple of this inside; files and results never show it."""
+
+    def config(self, vocabulary: int, end_of_text: int) -> GPT2Config:
+        layers, heads, width = SIZES[self.size] if self.size else (self.layers, self.heads, self.width)
+        layers, heads, width = self.layers or layers, self.heads or heads, self.width or width
+        if layers is None or heads is None or width is None:
+            given = {"model.layers": layers, "model.heads": heads, "model.width": width}
+            raise UserError(
+                f"the model's size is not given: {', '.join(name for name, value in given.items() if value is None)}",
+                way_out="--size small, or model.layers=4 model.heads=4 model.width=128",
+            )
+        config = GPT2Config(layers, heads, width, self.context, vocabulary)
+        return replace(config, start_of_text=end_of_text, end_of_text=end_of_text).with_dropout(self.dropout)

@@ -1,0 +1,40 @@
+"""A study folder becomes `report.html`: one file, no request leaves it, everything shown is escaped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, select_autoescape
+
+from gpt2lab.core import files, lines
+from gpt2lab.model.config import from_huggingface, parameter_count
+
+
+def write(study: Path) -> Path:
+    pages = Environment(loader=PackageLoader("gpt2lab.study"), autoescape=select_autoescape())
+    path = study / "report.html"
+    files.write_text(path, pages.get_template("report.html.jinja").render(**facts(study)))
+    return path
+
+
+def facts(study: Path) -> dict[str, Any]:
+    """Everything the page shows, each from the file that holds it."""
+    return {
+        "recipe": files.read_json(study / "study.json"),
+        "corpus": files.read_json(study / "corpus" / "corpus.json"),
+        "variants": [_variant(folder) for folder in sorted((study / "runs").iterdir()) if folder.is_dir()],
+    }
+
+
+def _variant(folder: Path) -> dict[str, Any]:
+    config_path = folder / "model" / "config.json"
+    results = [files.read_json(path) for path in sorted((folder / "results").glob("*.json"))]
+    return {
+        "name": folder.name,
+        "run": files.read_json(folder / "run.json"),
+        "parameters": parameter_count(from_huggingface(files.read_json(config_path), config_path)),
+        "losses": [line["loss"] for line in lines.read(folder / "metrics.jsonl")],
+        "results": results,
+        "samples": list(lines.read(folder / "samples.jsonl")),
+    }
