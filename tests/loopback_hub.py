@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Literal, Self
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 LARGE = (".bin", ".h5", ".msgpack", ".parquet", ".safetensors")
 API = re.compile(r"/api/(models|datasets)/(?P<name>[^/]+(?:/(?!revision/|tree/)[^/]+)?)(?:/(revision|tree)/([^/]+))?")
@@ -61,6 +61,7 @@ class LoopbackHub:
     requests: list[Request] = field(default_factory=list)
     troubles: dict[str, list[Trouble]] = field(default_factory=dict)
     gates: dict[str, str | None] = field(default_factory=dict)
+    commits: dict[str, dict[str, Files]] = field(default_factory=dict)  # all that were seen, by `models/owner/name`
 
     def __enter__(self) -> Self:
         self.closing = threading.Event()
@@ -168,7 +169,7 @@ def _tree_entry(path: str, content: bytes) -> dict[str, Any]:
 def _tree(files: Files) -> list[dict[str, Any]]:
     folders = {parent.as_posix() for path in files for parent in Path(path).parents} - {"."}
     listed = [{"type": "directory", "path": folder, "size": 0, "oid": "0" * 40} for folder in sorted(folders)]
-    return listed + [_tree_entry(path, files[path]) for path in sorted(files)]
+    return listed + [_tree_entry(path, content) for path, content in files.items()]
 
 
 def _information(name: str, files: Files) -> dict[str, Any]:
@@ -236,25 +237,26 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.refuse(404, "", "no such page")
 
-    def files_of(self, kind: str, name: str) -> Files | None:
-        """The repository's files, once the request has passed the gate; otherwise it is answered here."""
+    def files_of(self, kind: str, name: str, revision: str) -> Files | None:
+        """What the repository holds at that revision, for whom its gate lets in; all others are answered here."""
         files = (self.hub.datasets if kind == "datasets" else self.hub.models).get(name)
         if files is None:
-            self.refuse(404, "RepoNotFound", "Repository not found")
-        elif name in self.hub.gates and (self.hub.gates[name] is None or self.hub.gates[name] != self.request_.token):
-            self.refuse(403 if self.request_.token else 401, "GatedRepo", f"Access to {name} is restricted")
-            return None
-        return files
+            return self.refuse(404, "RepoNotFound", "Repository not found")
+        if name in self.hub.gates and (self.hub.gates[name] is None or self.hub.gates[name] != self.request_.token):
+            return self.refuse(403 if self.request_.token else 401, "GatedRepo", f"Access to {name} is restricted")
+        commits = self.hub.commits.setdefault(f"{kind}/{name}", {})
+        commits[_commit(files)] = files
+        if revision != "main" and revision not in commits:
+            return self.refuse(404, "RevisionNotFound", f"Invalid rev id: {revision}")
+        return commits.get(revision, files)
 
     def serve_api(
         self, kind: str, name: str, what: str | None, revision: str | None, *, query: dict[str, list[str]]
     ) -> None:
-        files = self.files_of(kind, unquote(name))
+        files = self.files_of(kind, unquote(name), unquote(revision or "main"))
         if files is None:
             return
-        if revision is not None and unquote(revision) not in ("main", _commit(files)):
-            self.refuse(404, "RevisionNotFound", f"Invalid rev id: {unquote(revision)}")
-        elif what == "tree":
+        if what == "tree":
             entries = _tree(files)
             start = int(query.get("cursor", ["0"])[0])
             end = start + self.hub.page_size
@@ -265,27 +267,24 @@ class _Handler(BaseHTTPRequestHandler):
             self.answer_json(200, {}, _information(unquote(name), files))
 
     def serve_file(self, datasets: str | None, name: str, revision: str, path: str) -> None:
-        files = self.files_of("datasets" if datasets else "models", name)
+        kind = "datasets" if datasets else "models"
+        files = self.files_of(kind, name, revision)
         if files is None:
             return
         commit = {"X-Repo-Commit": _commit(files)}
-        if revision not in ("main", _commit(files)):
-            self.refuse(404, "RevisionNotFound", f"Invalid rev id: {revision}")
-        elif path not in files:
+        if path not in files:
             self.refuse(404, "EntryNotFound", "Entry not found", commit)
         elif path.endswith(LARGE):
             content = files[path]
             linked = {"X-Linked-Etag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Linked-Size": str(len(content))}
-            kind = "datasets" if datasets else "models"
-            self.answer(302, {**commit, **linked, "Location": f"{self.hub.storage}/{kind}/{name}//{path}"}, b"")
+            location = f"{self.hub.storage}/{kind}/{name}/{_commit(files)}/{quote(path)}"
+            self.answer(302, {**commit, **linked, "Location": location}, b"")
         else:
             self.send_file(path, files[path], {**commit, "ETag": f'"{git_blob(files[path])}"'})
 
     def serve_storage(self, address: str) -> None:
-        repository, _, path = address.partition("//")
-        kind, _, name = repository.lstrip("/").partition("/")
-        files = self.hub.datasets if kind == "datasets" else self.hub.models
-        content = files.get(name, {}).get(path)
+        repository, commit, path = re.split(r"/([0-9a-f]{40})/", address.lstrip("/"), maxsplit=1)
+        content = self.hub.commits[repository][commit].get(path)
         if content is None:
             self.answer(404, {}, b"")
         else:

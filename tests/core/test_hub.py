@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from unittest import mock
 
 import huggingface_hub
@@ -108,6 +111,23 @@ def test_a_new_commit_is_seen_and_only_what_changed_is_transferred(server: Loopb
     assert server.sent() == sent + 2
 
 
+def test_a_repository_that_changes_while_it_is_fetched_gives_one_commit(
+    server: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, listing = server.commit(NAME), hub._listing
+
+    def then_it_changes(*arguments: Any) -> list[hub.RemoteFile]:
+        found = listing(*arguments)
+        server.models[NAME] = {"config.json": b"{}", "model.safetensors": b"new"}
+        return found
+
+    monkeypatch.setattr(hub, "_listing", then_it_changes)
+    folder = hub.fetch(NAME, WANTED)
+    assert (folder.name, (folder / "model.safetensors").read_bytes()) == (first, WEIGHTS)
+    assert hub.fetch(NAME, WANTED).name == server.commit(NAME) != first
+    assert hub.fetch(NAME, WANTED, revision=first) == folder
+
+
 def test_a_single_file_arrives_by_its_exact_name(server: LoopbackHub) -> None:
     server.datasets["owner/words"] = {"data/[a]*.txt": b"odd", "data/aXX.txt": b"other"}
     path = hub.fetch_file("owner/words", "data/[a]*.txt", kind="dataset")
@@ -119,6 +139,8 @@ def test_a_data_set_is_not_a_model(server: LoopbackHub) -> None:
     folder = hub.fetch("owner/words", ["data/*.parquet"], kind="dataset")
     assert [path.name for path in sorted((folder / "data").iterdir())] == [f"train-{i:05}.parquet" for i in range(5)]
     assert "this model repository does not exist" in failure(lambda: hub.fetch("owner/words", ["*"])).cause
+    missing = failure(lambda: hub.fetch_file("owner/words", "test.parquet", kind="dataset"))
+    assert missing.place == f"{server.endpoint}/datasets/owner/words at main"
 
 
 def test_the_list_of_files_is_sorted_complete_and_knows_sizes_and_hashes(server: LoopbackHub) -> None:
@@ -147,6 +169,20 @@ def test_a_cut_connection_is_resumed_where_it_broke(server: LoopbackHub, monkeyp
 def test_a_reset_connection_is_tried_again(server: LoopbackHub) -> None:
     server.reset("model.safetensors", after=100_000, times=2)
     assert (hub.fetch(NAME, WANTED) / "model.safetensors").read_bytes() == WEIGHTS
+
+
+def test_progress_ends_at_the_size_also_when_bytes_were_sent_twice(
+    server: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "PIECE", 10_000)
+    shown = []
+    bar = SimpleNamespace(advance=lambda amount, note: shown.append(amount))
+    monkeypatch.setattr(console, "progress", lambda what, total, unit: contextlib.nullcontext(bar))
+    server.reset("model.safetensors", after=290_000)
+    server.cut("model.safetensors", after=100_000)
+    hub.fetch(NAME, WANTED)
+    assert sum(shown) == (len(CONFIG) + len(WEIGHTS)) / 1024
+    assert len(shown) > 30
 
 
 def test_a_connection_that_stays_cut_is_given_up_with_a_way_out_and_leaves_no_half_file(
@@ -193,6 +229,7 @@ def test_a_server_that_does_not_recover_is_named_with_its_answer(server: Loopbac
         (NAME, ["config.jsn"], None, "no such file: config.jsn"),
         (NAME, ["*.pt", "*.h5"], None, "no such file: *.pt or *.h5"),
         (NAME, ["*"], "v2", "it has no revision v2"),
+        (NAME, ["*"], "0" * 40, f"it has no revision {'0' * 40}"),
         ("owner/../other", ["*"], None, "not the name of a repository"),
         ("https://host/name", ["*"], None, "not the name of a repository"),
     ],
@@ -204,6 +241,17 @@ def test_what_does_not_exist_is_named(
     assert error.cause == cause
     assert name in (error.place or "")
     assert server.sent() == 0
+
+
+@pytest.mark.parametrize("revision", ["../../../outside", "/outside"])
+def test_a_revision_that_is_a_path_is_refused(revision: str) -> None:
+    assert failure(lambda: hub.fetch(NAME, WANTED, revision=revision)).cause == "not the name of a revision"
+
+
+def test_a_page_that_is_no_hub_is_told_as_such(server: LoopbackHub) -> None:
+    server.fail(f"/api/models/{NAME}/revision/main", status=200)
+    error = failure(lambda: hub.fetch(NAME, WANTED))
+    assert "does not answer like a Hub" in error.cause and "HF_ENDPOINT" in (error.way_out or "")
 
 
 def test_a_file_that_does_not_exist_is_named_with_those_that_do(server: LoopbackHub) -> None:
@@ -280,6 +328,17 @@ def test_wrong_bytes_are_removed_where_the_cache_holds_copies_in_place_of_links(
     assert weights.read_bytes() == WEIGHTS
 
 
+def test_a_damaged_blob_is_removed_too_when_only_a_copy_of_it_was_looked_at(
+    server: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = hub.fetch(NAME, WANTED) / "model.safetensors"
+    weights.write_bytes(WEIGHTS[::-1])
+    weights.unlink()
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_SYMLINKS", True)
+    assert "wrong bytes" in failure(lambda: hub.fetch(NAME, WANTED)).cause
+    assert (hub.fetch(NAME, WANTED) / "model.safetensors").read_bytes() == WEIGHTS
+
+
 def test_a_file_that_a_person_linked_into_the_cache_is_not_removed_with_its_link(
     server: LoopbackHub, tmp_path: Path
 ) -> None:
@@ -300,7 +359,7 @@ def test_offline_the_cache_is_enough_and_nobody_is_asked(
     folder = hub.fetch(NAME, WANTED)
     monkeypatch.setenv(switch, "1")
     asked = len(server.requests)
-    assert hub.fetch(NAME, WANTED) == folder
+    assert hub.fetch(NAME, WANTED) == hub.fetch(NAME, WANTED, revision=folder.name) == folder
     assert hub.fetch_file(NAME, "config.json", kind="model").read_bytes() == CONFIG
     assert [file.path for file in hub.list_files(NAME, kind="model")] == sorted(MODEL)
     missing = failure(lambda: hub.fetch(NAME, ["*"]))
@@ -470,8 +529,7 @@ def test_a_fresh_process_shows_our_progress_alone_and_asks_for_nothing_but_the_f
     done = subprocess.run(command, env=known, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
-    assert done.stderr.splitlines()[0].startswith(f"downloading {NAME}: 0 of 0 MB")
-    assert len(done.stderr.splitlines()) == 1
+    assert re.fullmatch(rf"downloading {NAME}: 293 of 293 KiB, [0-9.,]+ KiB/s, onnx/notes.txt\n", done.stderr)
     assert all(
         request.path.startswith((f"/api/models/{NAME}/", f"/{NAME}/", "/models/")) for request in server.requests
     )

@@ -62,14 +62,16 @@ def next_command(command: str) -> None:
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     from rich.table import Table
 
-    drawn = Table(title=title or None, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    drawn = Table(box=None, pad_edge=False)
     numeric = [all(isinstance(row[i], int | float) for row in rows) for i in range(len(columns))]
     for name, number in zip(columns, numeric):
         drawn.add_column(name, justify="right" if number else "left", overflow="fold")
     for row in rows:
         drawn.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
     if _state.mode != "quiet":
-        _messages().print(drawn)
+        if title:
+            _messages().print(title, style="bold", highlight=False, markup=False)
+        _messages().print(drawn, soft_wrap=False)
 
 
 def result(value: Any) -> None:

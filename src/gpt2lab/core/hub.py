@@ -101,6 +101,8 @@ def _snapshot(repository: str, kind: Kind, revision: str | None) -> _Snapshot:
     if not NAME.fullmatch(repository):
         raise UserError("not the name of a repository", place=repository, way_out="names look like gpt2 or owner/name")
     source = _Source(repository, kind, revision or "main", _endpoint())
+    if ".." in source.revision or source.revision.startswith("/"):  # it also names a file of the cache
+        raise UserError("not the name of a revision", place=source.revision, way_out="leave it out to use main")
     if _offline():
         if cached := _cached(source):
             return cached
@@ -160,9 +162,8 @@ def _ask(source: _Source, what: str) -> Any:
 def _cached(source: _Source) -> _Snapshot | None:
     """What is known of this revision without the Hub; files that other tools brought are listed as they lie."""
     commit = source.revision
-    if not COMMIT.fullmatch(commit):
-        with contextlib.suppress(OSError):
-            commit = (source.cache / "refs" / source.revision).read_text("utf-8").strip()
+    with contextlib.suppress(OSError):
+        commit = (source.cache / "refs" / source.revision).read_text("utf-8").strip()
     if not COMMIT.fullmatch(commit):
         return None
     if remembered := _remembered(source, commit, reachable=False):
@@ -206,14 +207,15 @@ def _download(snapshot: _Snapshot, missing: list[RemoteFile]) -> None:
     if (free := shutil.disk_usage(source.cache).free) < total:
         cause = f"the disk is too full: {console.size(total)} to download, {console.size(free)} free"
         raise UserError(cause, place=source.cache, way_out=WAY_TO_SPACE)
-    with console.progress(f"downloading {source.repository}", total / 1e6, "MB") as bar:
+    unit, scale = ("MiB", 2**20) if total >= 2**23 else ("KiB", 2**10)  # such fractions add up to the whole exactly
+    with console.progress(f"downloading {source.repository}", total / scale, unit) as bar:
         for file in missing:  # one after the other, so that an interruption takes effect at once
             with _explained(source, file.path):
-                _download_file(snapshot, file, bar)
+                _download_file(snapshot, file, _shown_by(bar, scale, file.path))
                 _check(snapshot, file)
 
 
-def _download_file(snapshot: _Snapshot, file: RemoteFile, bar: console.Progress) -> None:
+def _download_file(snapshot: _Snapshot, file: RemoteFile, progress: Any) -> None:
     from huggingface_hub import errors, hf_hub_download
 
     source = snapshot.source
@@ -221,7 +223,7 @@ def _download_file(snapshot: _Snapshot, file: RemoteFile, bar: console.Progress)
         try:
             hf_hub_download(
                 source.repository, file.path, repo_type=source.kind, revision=snapshot.commit, cache_dir=_cache(),
-                endpoint=source.endpoint, tqdm_class=_bytes_shown_by(bar, file.path),
+                endpoint=source.endpoint, tqdm_class=progress,
             )  # fmt: skip
             return
         except errors.HTTPError as error:
@@ -232,10 +234,10 @@ def _download_file(snapshot: _Snapshot, file: RemoteFile, bar: console.Progress)
             time.sleep(seconds)
 
 
-def _bytes_shown_by(bar: console.Progress, path: str) -> Any:
-    class Bytes:
-        """As much of tqdm as the library uses."""
+def _shown_by(bar: console.Progress, scale: int, path: str) -> Any:
+    """As much of a tqdm class as the library uses."""
 
+    class Bytes:
         def __init__(self, **_: object) -> None:
             self.count = 0.0
 
@@ -248,7 +250,7 @@ def _bytes_shown_by(bar: console.Progress, path: str) -> Any:
 
         def update(self, count: float | None = 1) -> None:
             self.count += count or 0
-            bar.advance((count or 0) / 1e6, path)
+            bar.advance((count or 0) / scale, path)
 
         def ignore(self, *_: object, **__: object) -> None:
             pass
@@ -344,7 +346,7 @@ def _explained(source: _Source, path: str | None = None) -> Iterator[None]:
     level = log.level
     log.setLevel(logging.CRITICAL)
     constants.HF_HUB_DISABLE_TELEMETRY = True
-    constants.DOWNLOAD_CHUNK_SIZE = PIECE
+    constants.DOWNLOAD_CHUNK_SIZE = PIECE  # pyrefly: ignore[bad-assignment]
     try:
         yield
     except UserError:
@@ -396,8 +398,13 @@ def _failure(error: BaseException, source: _Source, path: str | None) -> UserErr
             return _Unreachable(cause, place=place, way_out=way_out)
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             cause, place, way_out = "the disk is full", source.cache, WAY_TO_SPACE
-        case OSError(strerror=str(), filename=str()):
+        case OSError(strerror=str(), filename=str() | Path()):
             cause, place, way_out = error.strerror, error.filename, "check the folder and its permissions"
+        case ValueError() | LookupError() | TypeError():
+            cause, way_out = (
+                f"this does not answer like a Hub: {text}",
+                "check HF_ENDPOINT, and for a login page between",
+            )
         case _:
             cause, way_out = f"the download failed: {text}", "run the command again"
     return UserError(cause, place=place, way_out=way_out)

@@ -115,8 +115,10 @@ def _apply(model: type[Settings], data: dict[str, Any], places: dict[KeyPath, st
     inner: Any = model
     for depth, key in enumerate(keys):
         group = _settings_in(inner)
-        if group is None:
+        if group is None and dict in {typing.get_origin(kind) for kind in _alternatives(inner)}:
             break
+        if group is None:
+            return f"{dotted}: {'.'.join(keys[:depth])} is one setting, not a group of them"
         if key not in group.model_fields:
             return f"{dotted}: {_no_such_key(key, group, keys[:depth])}"
         inner = group.model_fields[key].annotation

@@ -1,0 +1,72 @@
+"""Progress and messages: plain lines off a terminal, standard output clean for scripts."""
+
+import json
+
+import pytest
+
+from gpt2lab.core import console
+
+
+@pytest.fixture(autouse=True)
+def restore():
+    yield
+    console.configure("normal")
+
+
+def test_with_json_standard_output_holds_only_the_result(capsys):
+    console.configure("json")
+    console.say("message")
+    console.table("title", ("a",), [(1,)])
+    console.next_command("gpt2lab run")
+    with console.progress("work", 2, "items") as progress:
+        progress.advance(2)
+    console.result({"value": 1})
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"value": 1}
+    assert "message" in err
+    assert "title" in err
+
+
+def test_quiet_says_nothing_but_warnings(capsys):
+    console.configure("quiet")
+    console.say("message")
+    console.table("title", ("a",), [(1,)])
+    console.warn("careful")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "careful" in err
+
+
+def test_off_a_terminal_progress_is_a_line_every_few_seconds(capsys, monkeypatch):
+    clock = iter(range(0, 1000, 3))
+    monkeypatch.setattr(console.time, "monotonic", lambda: float(next(clock)))
+    with console.progress("train", 10, "steps") as progress:
+        for _ in range(10):
+            progress.advance(1, "loss 3.2")
+    printed = capsys.readouterr().err.splitlines()
+    assert 3 <= len(printed) <= 8
+    assert "of 10 steps" in printed[0]
+    assert "left" in printed[0]
+    assert "loss 3.2" in printed[0]
+    assert printed[-1].startswith("train: 10 of 10 steps")
+
+
+def test_brackets_and_markup_in_messages_stay_as_they_are(capsys):
+    console.say("pip install 'gpt2lab[fast]' [bold]x[/bold]")
+    assert "gpt2lab[fast]' [bold]x[/bold]" in capsys.readouterr().out
+
+
+def test_long_messages_are_not_broken_in_pipes(capsys):
+    console.say("/a/very/long/path " * 30)
+    assert capsys.readouterr().out.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(4.25, "4.2 s"), (59, "59 s"), (95, "1 min 35 s"), (7300, "2 h 1 min"), (147_600, "41 h 0 min")]
+)
+def test_durations_read_well(seconds, text):
+    assert console.duration(seconds) == text
+
+
+def test_sizes_read_well():
+    assert [console.size(n) for n in (12, 1500, 2.5e9)] == ["12 bytes", "1.5 kB", "2.5 GB"]

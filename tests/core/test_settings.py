@@ -1,0 +1,106 @@
+"""Settings are strict: every problem at once, each with its place and a did-you-mean."""
+
+from typing import Literal
+
+import pytest
+
+from gpt2lab.core import settings
+from gpt2lab.core.errors import UserError
+from gpt2lab.core.settings import Positive, PositiveFloat, Settings
+
+
+class Inner(Settings):
+    learning_rate: PositiveFloat = 1e-3
+    """How fast."""
+    steps: Positive | None = None
+    tags: tuple[str, ...] = ()
+    fused: bool = False
+    kind: Literal["a", "b"] = "a"
+    extra: dict[str, int] | None = None
+
+
+class Outer(Settings):
+    train: Inner = Inner()
+    name: str = "x"
+
+
+def resolve(tmp_path, yaml="", *overrides, values=None):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml)
+    return settings.resolve(Outer, file=path, overrides=overrides, values=values)
+
+
+def test_overrides_are_typed_by_the_model(tmp_path):
+    found = resolve(
+        tmp_path,
+        "train: {steps: 3}",
+        "train.learning_rate=2e-4",
+        "train.steps=none",
+        "train.tags=a,b",
+        "train.fused=true",
+        "train.extra={a: 1}",
+    )
+    assert found.train.model_dump() == {
+        "learning_rate": 2e-4,
+        "steps": None,
+        "tags": ("a", "b"),
+        "fused": True,
+        "kind": "a",
+        "extra": {"a": 1},
+    }
+
+
+def test_yaml_numbers_with_exponents_are_numbers(tmp_path):
+    """YAML 1.1 reads 1e-3 as text; people mean a number."""
+    assert resolve(tmp_path, "train:\n  learning_rate: 1e-3").train.learning_rate == 1e-3
+
+
+def test_the_later_wins_file_then_values_then_overrides(tmp_path):
+    assert resolve(tmp_path, "name: file", values={"name": "value"}).name == "value"
+
+
+def test_all_problems_come_at_once_with_line_key_and_did_you_mean(tmp_path):
+    yaml = "train:\n  learnin_rate: 1\n  steps: -5\n  kind: c\n"
+    with pytest.raises(UserError) as caught:
+        resolve(tmp_path, yaml, "train.stesp=4", "train.fused=perhaps")
+    text = str(caught.value)
+    assert "5 settings are wrong" in text
+    assert "train.learnin_rate: there is no such setting; did you mean train.learning_rate? (recipe.yaml, line 2)" in text
+    assert "train.steps: input should be greater than 0 (got -5) (recipe.yaml, line 3)" in text
+    assert "train.kind" in text
+    assert "train.stesp: there is no such setting; did you mean train.steps?" in text
+    assert "on the command line: train.fused=perhaps" in text
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path):
+    """YAML would silently take the last one."""
+    with pytest.raises(UserError, match="stands twice") as caught:
+        resolve(tmp_path, "name: a\nname: b\n")
+    assert "line 2" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["a: [", "- a\n- b", "train: 5"])
+def test_what_is_no_settings_file_is_one_clear_line(tmp_path, text):
+    with pytest.raises(UserError):
+        resolve(tmp_path, text)
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "-1", "0", "abc"])
+def test_numbers_that_cannot_work_are_refused(tmp_path, number):
+    with pytest.raises(UserError, match=r"train\.learning_rate"):
+        resolve(tmp_path, "", f"train.learning_rate={number}")
+
+
+def test_only_dotted_keys_are_overrides():
+    values, overrides = settings.split(["runs/a=b", "train.steps=3", "a=1", "x.y", "train.a.b_2=c=d", "./x.y=1"])
+    assert overrides == ["train.steps=3", "train.a.b_2=c=d"]
+    assert values == ["runs/a=b", "a=1", "x.y", "./x.y=1"]
+
+
+def test_help_comes_from_the_text_under_each_field():
+    assert ("train.learning_rate", "0.001", "How fast.") in settings.describe(Outer)
+
+
+def test_an_override_under_something_that_is_no_group_is_a_clear_error(tmp_path):
+    with pytest.raises(UserError, match=r"name\.deep"):
+        resolve(tmp_path, "", "name.deep.er=1")

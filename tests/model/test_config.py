@@ -1,0 +1,54 @@
+from dataclasses import replace
+
+import pytest
+from models import TINY, classifier, language_model
+
+from gpt2lab.core.errors import UserError
+from gpt2lab.model.config import GPT2Config, from_huggingface, named_size, parameter_count, to_huggingface
+
+
+@pytest.mark.parametrize(
+    ("size", "count"),
+    [("small", 124_439_808), ("medium", 354_823_168), ("large", 774_030_080), ("xl", 1_557_611_200)],
+)
+def test_parameter_counts_are_the_published_ones(size, count):
+    assert parameter_count(named_size(size)) == count
+
+
+def test_a_classifier_of_four_classes_counts_as_published():
+    assert parameter_count(replace(named_size("small"), labels=("a", "b", "c", "d"))) == 124_442_880
+
+
+@pytest.mark.parametrize("multiple", [1, 64, 128])
+def test_the_count_is_the_models_own_without_padding(multiple):
+    model = language_model(vocabulary_multiple=multiple)
+    padding = (model.transformer.wte.weight.shape[0] - TINY.vocabulary) * TINY.width
+    assert sum(p.numel() for p in model.parameters()) - padding == parameter_count(TINY)
+    labelled = replace(TINY, labels=("a", "b"))
+    model = classifier(labelled, multiple)
+    assert sum(p.numel() for p in model.parameters()) - padding == parameter_count(labelled)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        TINY,
+        TINY.with_dropout(0.1),
+        replace(TINY, inner=50, activation="gelu", tied_head=False, scale_attention_by_layer=True),
+        replace(TINY, labels=("World", "Sports"), padding=100),
+    ],
+)
+def test_config_json_and_back_is_the_same(config):
+    assert from_huggingface(to_huggingface(config), "here") == config
+
+
+def test_another_model_is_named():
+    with pytest.raises(UserError, match="model_type is 'llama'"):
+        from_huggingface({"model_type": "llama"}, "config.json")
+
+
+def test_a_shape_that_cannot_exist_is_refused():
+    with pytest.raises(UserError, match="width of 30 cannot be split over 4 heads"):
+        GPT2Config(layers=1, heads=4, width=30)
+    with pytest.raises(UserError, match="n_layer = 'two'"):
+        from_huggingface({"model_type": "gpt2", "n_layer": "two"}, "config.json")
