@@ -33,9 +33,9 @@ def _missing(marker: str) -> bool:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     missing = {marker: _missing(marker) for marker in REASONS if any(item.get_closest_marker(marker) for item in items)}
     for item in items:
-        for marker in REASONS:
+        for marker, reason in REASONS.items():
             if item.get_closest_marker(marker) and missing[marker]:
-                item.add_marker(pytest.mark.skip(reason=f"{marker}: {REASONS[marker]}"))
+                item.add_marker(pytest.mark.skip(reason=f"{marker}: {reason}"))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -15,8 +15,8 @@ GPT2_PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}++| ?\p{N}++| ?[^\s\p{L}\p{N}]++|
 
 SAMPLE = (
     "The tokenizer splits text into pieces. Pieces that are frequent become one token; rare ones are spelled.\n\n"
-    "It's a byte-level code: whatever the text — naïve, Ελληνικά, 日本語, 👩‍👩‍👧 — nothing is unknown to it.  Numbers such as "
-    "1234567 and 3.14 are split too, and so are    spaces\tand tabs.\n"
+    "It's a byte-level code: whatever the text — naïve, Ελληνικά, 日本語, 👩‍👩‍👧 — nothing is unknown to it.  Numbers "
+    "such as 1234567 and 3.14 are split too, and so are    spaces\tand tabs.\n"
 ) * 20
 
 

@@ -62,7 +62,8 @@ def test_long_messages_are_not_broken_in_pipes(capsys):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(4.25, "4.2 s"), (59, "59 s"), (95, "1 min 35 s"), (7300, "2 h 1 min"), (147_600, "41 h 0 min")]
+    ("seconds", "text"),
+    [(4.25, "4.2 s"), (59, "59 s"), (95, "1 min 35 s"), (7300, "2 h 1 min"), (147_600, "41 h 0 min")],
 )
 def test_durations_read_well(seconds, text):
     assert console.duration(seconds) == text

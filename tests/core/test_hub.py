@@ -21,7 +21,9 @@ import huggingface_hub
 import pytest
 from huggingface_hub import constants, file_download
 from huggingface_hub.utils import _http
+from huggingface_hub.utils._xet_progress_reporting import XetDownloadProgressReporter
 
+import loopback_hub
 from gpt2lab.core import console, files, hub
 from gpt2lab.core.errors import UserError
 from loopback_hub import LoopbackHub, environment, git_blob
@@ -48,6 +50,7 @@ def home(server: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(module, "time", SimpleNamespace(sleep=lambda _: None))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no token"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "not the user's own"))
     console.configure("normal")
     huggingface_hub.close_session()
     with mock.patch.dict(os.environ, environment(server, tmp_path), clear=True):
@@ -183,6 +186,19 @@ def test_progress_ends_at_the_size_also_when_bytes_were_sent_twice(
     hub.fetch(NAME, WANTED)
     assert sum(shown) == (len(CONFIG) + len(WEIGHTS)) / 1024
     assert len(shown) > 30
+
+
+def test_progress_of_the_fast_transfer_counts_what_is_written_and_not_also_what_is_received() -> None:
+    """The real Hub serves large files over Xet, which this machine cannot; it reports both numbers."""
+    shown: list[float] = []
+    bar = SimpleNamespace(advance=lambda amount, note: shown.append(amount))
+    settings = {"reconstruction_desc": "", "total": 4096, "log_level": 0, "tqdm_class": hub._shown_by(bar, 1024, "a")}
+    with XetDownloadProgressReporter(**settings) as reporter:
+        for received, written in ((3000, 1024), (3500, 4096)):
+            progress = {"total_transfer_bytes_completed": received, "total_bytes_completed": written}
+            rates = {"total_bytes_completion_rate": 1.0, "total_transfer_bytes_completion_rate": 1.0}
+            reporter.update_progress(SimpleNamespace(**progress, **rates, total_bytes=4096))
+    assert shown == [1.0, 3.0]
 
 
 def test_a_connection_that_stays_cut_is_given_up_with_a_way_out_and_leaves_no_half_file(
@@ -465,9 +481,21 @@ def test_a_cache_that_cannot_be_written_is_named(home: Path) -> None:
 
 
 def test_a_path_that_leads_out_of_the_cache_is_refused(server: LoopbackHub, home: Path) -> None:
-    server.models["owner/evil"] = {"../../../../../evil.json": b"{}"}
-    assert "evil.json" in failure(lambda: hub.fetch("owner/evil", WANTED)).cause
-    assert not list(home.parent.rglob("evil.json"))
+    mine = home / "mine.json"
+    mine.write_text("mine")
+    for path in ("../../../../../mine.json", str(mine)):
+        server.models["owner/evil"] = {path: b"theirs", "config.json": CONFIG}
+        with contextlib.suppress(UserError):
+            hub.fetch("owner/evil", ["config.json"])  # were it to succeed, the path would lead to a file
+        assert "mine.json" in failure(lambda: hub.fetch("owner/evil", WANTED)).cause
+        assert mine.read_text() == "mine"
+
+
+@pytest.mark.parametrize("oid", ["", "../../../../../mine.json"])
+def test_a_hash_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, oid: str) -> None:
+    """It would be a file that is never checked, or a path to remove."""
+    monkeypatch.setattr(loopback_hub, "git_blob", lambda content: oid)
+    assert "does not answer like a Hub" in failure(lambda: hub.fetch(NAME, ["config.json"])).cause
 
 
 def test_what_was_finished_before_an_interruption_is_neither_fetched_nor_hashed_again(

@@ -65,7 +65,9 @@ def test_all_problems_come_at_once_with_line_key_and_did_you_mean(tmp_path):
         resolve(tmp_path, yaml, "train.stesp=4", "train.fused=perhaps")
     text = str(caught.value)
     assert "5 settings are wrong" in text
-    assert "train.learnin_rate: there is no such setting; did you mean train.learning_rate? (recipe.yaml, line 2)" in text
+    assert (
+        "train.learnin_rate: there is no such setting; did you mean train.learning_rate? (recipe.yaml, line 2)" in text
+    )
     assert "train.steps: input should be greater than 0 (got -5) (recipe.yaml, line 3)" in text
     assert "train.kind" in text
     assert "train.stesp: there is no such setting; did you mean train.steps?" in text

@@ -3,8 +3,8 @@
 import shutil
 
 import pytest
-from faults.deaths import KINDS, every_death
 
+from faults.deaths import KINDS, every_death
 from gpt2lab.core import files, lines, lock
 
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
-from models import TINY, language_model, random_ids
 
 from gpt2lab.core.errors import UserError
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.reading import read_model
+from models import TINY, language_model, random_ids
 
 IDS = random_ids(2, 12)
 

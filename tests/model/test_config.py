@@ -1,10 +1,10 @@
 from dataclasses import replace
 
 import pytest
-from models import TINY, classifier, language_model
 
 from gpt2lab.core.errors import UserError
 from gpt2lab.model.config import GPT2Config, from_huggingface, named_size, parameter_count, to_huggingface
+from models import TINY, classifier, language_model
 
 
 @pytest.mark.parametrize(

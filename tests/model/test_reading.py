@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from models import TINY, classifier, language_model, random_ids
 from safetensors.torch import load_file, save_file
 
 from gpt2lab.core.errors import UserError
 from gpt2lab.model import layout
 from gpt2lab.model.reading import find_model, read_language_model, read_model, weight_hash
 from gpt2lab.model.writing import write_model
+from models import TINY, classifier, language_model, random_ids
 
 IDS = random_ids(2, 12)
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 import transformers
-from models import classifier, language_model
 
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.reading import read_model
 from gpt2lab.model.writing import write_model
 from gpt2lab.text import tokenizer as tokenizers
+from models import classifier, language_model
 
 TEXT = "Artificial intelligence will change how people write. " * 3
 

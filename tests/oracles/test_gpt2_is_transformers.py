@@ -6,12 +6,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 import transformers
-from models import TINY, classifier, language_model, random_ids
 
 from gpt2lab.model import layout
 from gpt2lab.model.config import GPT2Config, to_huggingface
 from gpt2lab.model.gpt2 import GPT2, build
 from gpt2lab.model.reading import fill
+from models import TINY, classifier, language_model, random_ids
 
 SHAPES = {
     "tiny": TINY,

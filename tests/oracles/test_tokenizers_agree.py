@@ -10,9 +10,9 @@ import pytest
 import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vocabularies import SAMPLE, as_tiktoken, gpt2, small
 
 from gpt2lab.text import tokenizer as tokenizers
+from vocabularies import SAMPLE, as_tiktoken, gpt2, small
 
 TEXTS = st.text() | st.text(alphabet=st.sampled_from(" \n\t\r'sdmtlveraA1²½!ß日👍\u200d\u0301\x00\x85\u3000"))
 

@@ -7,14 +7,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from vocabularies import SAMPLE, small
 
 from gpt2lab.core.errors import UserError
 from gpt2lab.text import engines, vocabulary
 from gpt2lab.text import tokenizer as tokenizers
 from gpt2lab.text.tokenizer import Tokenizer
+from vocabularies import SAMPLE, small
 
-TEXTS = st.text() | st.text(alphabet=st.sampled_from(" \n\taA1!'ß日👍\u200d\u0301\x00")) | st.text(st.characters(codec="utf-8"))
+TEXTS = (
+    st.text()
+    | st.text(alphabet=st.sampled_from(" \n\taA1!'ß日👍\u200d\u0301\x00"))
+    | st.text(st.characters(codec="utf-8"))
+)
 
 
 @given(TEXTS)
@@ -129,7 +133,10 @@ def test_the_older_form_of_merges_in_tokenizer_json_is_read(tmp_path):
         ({"tokenizer.json": "{"}, "not valid JSON"),
         ({"tokenizer.json": '{"model": {"type": "WordPiece"}}'}, "not a BPE tokenizer"),
         ({"tokenizer.json": '{"model": {"vocab": {}, "merges": []}, "decoder": {"type": "Metaspace"}}'}, "byte-level"),
-        ({"tokenizer.json": '{"model": {"vocab": {"a": 0}, "merges": []}, "decoder": {"type": "ByteLevel"}}'}, "end-of-"),
+        (
+            {"tokenizer.json": '{"model": {"vocab": {"a": 0}, "merges": []}, "decoder": {"type": "ByteLevel"}}'},
+            "end-of-",
+        ),
         ({"vocab.json": '{"a": 0}', "merges.txt": ""}, "no end-of-text token"),
         ({"vocab.json": '{"<|endoftext|>": 0, "a": 1}', "merges.txt": "#version: 0.2\na b\n"}, "line 2"),
     ],

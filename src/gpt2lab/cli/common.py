@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
-
-if TYPE_CHECKING:
-    import click
 
 Arguments = Annotated[list[str] | None, typer.Argument(metavar="[key.path=value]...", show_default=False)]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps", metavar="NAME")]
@@ -22,7 +19,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="say what would be done,
 class _VerbWithSettings(TyperCommand):
     settings: tuple[tuple[str, str, str], ...] = ()
 
-    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_help(self, ctx: Any, formatter: Any) -> None:
         from gpt2lab.core.settings import describe
 
         super().format_help(ctx, formatter)

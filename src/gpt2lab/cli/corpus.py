@@ -12,8 +12,8 @@ app = typer.Typer(help="Look into a corpus.", no_args_is_help=True, rich_markup_
 
 
 @app.callback()
-def _root() -> None:
-    pass
+def root() -> None:
+    """Without this, typer would take a single verb for the whole group."""
 
 
 @app.command()

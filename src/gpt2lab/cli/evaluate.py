@@ -10,7 +10,7 @@ from gpt2lab.cli.common import Arguments, Device, Json, Quiet, only_values, prep
 
 
 def register(app: typer.Typer) -> None:
-    app.command(**verb(evaluate="gpt2lab.measure.perplexity:EvaluateSettings"))(evaluate)
+    app.command(**verb(evaluate="gpt2lab.measure.settings:EvaluateSettings"))(evaluate)
 
 
 def evaluate(
@@ -27,14 +27,15 @@ def evaluate(
     """
     from gpt2lab.core import console, hardware, settings
     from gpt2lab.core.errors import UserError
-    from gpt2lab.measure import evaluate as measuring
-    from gpt2lab.measure.perplexity import EvaluateSettings
+    from gpt2lab.measure.settings import EvaluateSettings
 
     prepare_console(json, quiet)
     (model,), overrides = only_values(arguments, "one MODEL")
     if data is None:
         raise UserError("what to measure on is missing", way_out="add --data FILE or --data CORPUS")
     chosen = settings.resolve(EvaluateSettings, overrides=[text.removeprefix("evaluate.") for text in overrides])
+    from gpt2lab.measure import evaluate as measuring
+
     found = measuring.evaluate(model, protocol.split(","), data, chosen, hardware.choose_device(device))
     rows = [(record["protocol"], f"{record['value']:.4f}", record["counts"]["tokens_scored"]) for record in found]
     console.table("", ("protocol", "value", "tokens scored"), rows)

@@ -32,16 +32,17 @@ def generate(
     Example: gpt2lab generate runs/tiny --prompt "The module" --samples 3 --temperature 0.8 --top-k 50
     """
     from gpt2lab.core import console, hardware
-    from gpt2lab.generate.generate import generate as sample_from
-    from gpt2lab.generate.sampling import SamplingSettings
-    from gpt2lab.model.reading import find_model, read_language_model
-    from gpt2lab.text import tokenizer as tokenizers
+    from gpt2lab.generate.settings import SamplingSettings
 
     prepare_console(json, quiet)
     (source,), _ = only_values(arguments, "one MODEL")
     settings = SamplingSettings(
         max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
     )
+    from gpt2lab.generate.generate import generate as sample_from
+    from gpt2lab.model.reading import find_model, read_language_model
+    from gpt2lab.text import tokenizer as tokenizers
+
     folder = find_model(source)
     model = read_language_model(folder, device=hardware.choose_device(device))
     for sample in sample_from(model, tokenizers.load(folder), prompt, samples, settings, ignore_eos):

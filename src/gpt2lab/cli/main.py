@@ -12,10 +12,12 @@ from gpt2lab import __version__
 from gpt2lab.cli import corpus, doctor, evaluate, generate, prepare, pretrain, recipe, run
 from gpt2lab.core.errors import BAD_INPUT, FAILED, INTERRUPTED, Interrupted, UserError
 
+# typer carries its own click since 0.26; what both raise for a mistyped line is reached through what typer exports.
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
 app = typer.Typer(
     name="gpt2lab",
     help="Build, tune, measure and compare GPT-2 models. Begin with: gpt2lab quickstart",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -27,10 +29,13 @@ app.add_typer(corpus.app, name="corpus")
 
 
 @app.callback(invoke_without_command=True)
-def _root(version: Annotated[bool, typer.Option("--version", help="print the version")] = False) -> None:
+def root(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="print the version")] = False
+) -> None:
     if version:
         sys.stdout.write(f"gpt2lab {__version__}\n")
-        raise typer.Exit
+    elif context.invoked_subcommand is None:
+        sys.stdout.write(context.get_help() + "\n")
 
 
 def main() -> None:
@@ -39,18 +44,18 @@ def main() -> None:
 
 def run_verb(arguments: list[str]) -> int:
     """Do it and return the exit code: 0, 1 (failed), 2 (bad input) or 130 (interrupted, resumable)."""
-    import click
-
     try:
         code = app(arguments, standalone_mode=False) or 0
     except UserError as error:
         return _report(arguments, str(error), error.as_dict(), BAD_INPUT)
-    except click.ClickException as error:
-        return _report(arguments, error.format_message(), {"cause": error.format_message()}, BAD_INPUT)
+    except UsageError as error:
+        verb = [name for name in arguments[:1] if not str(error).startswith("No such command")]
+        mistake = UserError(str(error), way_out=" ".join(["gpt2lab", *verb, "--help"]))
+        return _report(arguments, str(mistake), mistake.as_dict(), BAD_INPUT)
     except Interrupted as stop:
         facts = {"cause": stop.saved, "resume": stop.resume}
         return _report(arguments, f"{stop.saved}\nnext: {stop.resume}", facts, INTERRUPTED)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         return _report(arguments, "interrupted", {"cause": "interrupted"}, INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has gone; there is nobody left to tell

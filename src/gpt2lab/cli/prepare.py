@@ -11,7 +11,7 @@ from gpt2lab.cli.common import Arguments, Json, Quiet, only_values, prepare_cons
 
 
 def register(app: typer.Typer) -> None:
-    app.command(**verb(prepare="gpt2lab.text.prepare:PrepareSettings"))(prepare)
+    app.command(**verb(prepare="gpt2lab.text.settings:PrepareSettings"))(prepare)
 
 
 def prepare(
@@ -27,20 +27,18 @@ def prepare(
     """
     from gpt2lab.core import console, settings
     from gpt2lab.core.errors import UserError
-    from gpt2lab.text import prepare as preparation
+    from gpt2lab.text.settings import PrepareSettings
 
     prepare_console(json, quiet)
     (data,), overrides = only_values(arguments, "DATA: builtin:docs or a text file")
     if out is None:
         raise UserError("where to put the corpus is missing", way_out="add --out FOLDER")
-    chosen = settings.resolve(preparation.PrepareSettings, overrides=[_within("prepare", text) for text in overrides])
+    chosen = settings.resolve(PrepareSettings, overrides=[text.removeprefix("prepare.") for text in overrides])
+    from gpt2lab.text import prepare as preparation
+
     corpus = preparation.prepare(data, out, tokenizer, chosen)
     splits = corpus.manifest["splits"]
     rows = [(name, split["documents"], split["tokens"], split["bytes"]) for name, split in splits.items()]
     console.table(str(out), ("split", "documents", "tokens", "bytes"), rows)
     console.next_command(f"gpt2lab pretrain --data {out} --out RUN --size small train.steps=1000")
     console.result({"corpus": str(out), **corpus.manifest})
-
-
-def _within(group: str, override: str) -> str:
-    return override.removeprefix(f"{group}.")

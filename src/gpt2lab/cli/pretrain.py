@@ -35,18 +35,17 @@ def pretrain(
     """
     from gpt2lab.core import console, settings
     from gpt2lab.core.errors import UserError
-    from gpt2lab.study import run
-    from gpt2lab.study.settings import RunSettings
+    from gpt2lab.study.settings import RunSettings, resumed
 
     prepare_console(json, quiet)
     _, overrides = only_values(arguments, "no further value", 0)
     if out is None:
         raise UserError("where to put the run is missing", way_out="add --out FOLDER")
     values = {"device": device, **({"data": data} if data else {}), **({"model": {"size": size}} if size else {})}
-    if resume and not data:
-        chosen = run.resumed_settings(out)
-    else:
-        chosen = settings.resolve(RunSettings, values=values, overrides=overrides)
+    stored = resume and not data
+    chosen = resumed(out) if stored else settings.resolve(RunSettings, values=values, overrides=overrides)
+    from gpt2lab.study import run
+
     facts = run.pretrain(chosen, out, resume=resume, dry_run=dry_run)
     if not dry_run:
         console.next_command(f'gpt2lab generate {out} --prompt "Once upon a time"')

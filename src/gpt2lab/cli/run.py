@@ -62,10 +62,13 @@ def report(arguments: Arguments = None, json: Json = False, quiet: Quiet = False
 
 def _run(name: str, overrides: list[str], out: Path, device: str, dry_run: bool, json: bool, quiet: bool) -> None:
     from gpt2lab.core import console
-    from gpt2lab.study import recipe, study
+    from gpt2lab.study import recipe
 
     prepare_console(json, quiet)
-    page = study.run(recipe.read(name, overrides), out, device, dry_run)
+    chosen = recipe.read(name, overrides)
+    from gpt2lab.study import study
+
+    page = study.run(chosen, out, device, dry_run)
     if page:
         console.say(f"report: {page}")
         console.next_command(f'gpt2lab generate {out / "runs" / "base"} --prompt "The module"')

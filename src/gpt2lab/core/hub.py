@@ -28,9 +28,13 @@ Kind = Literal["model", "dataset"]
 WORD = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
 NAME = re.compile(rf"(?!.*(?:--|\.\.|\.git$))(?:{WORD}/)?{WORD}")
 COMMIT = re.compile(r"[0-9a-f]{40}")
-BLOB = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 SECONDS_BEFORE_RETRIES = (1.0, 2.0, 4.0)
 PIECE = 2**20  # bytes: what a cut connection loses, and how often progress is shown
+
+WAY_ONLINE = "connect to the network, or unset GPT2LAB_OFFLINE and HF_HUB_OFFLINE"
+WAY_TO_SPACE = "free some space, or let HF_HOME name a folder on a larger disk"
+WAY_IN = "accept its terms on that page, and set HF_TOKEN to a token that may read it"
 
 
 @dataclass(frozen=True)
@@ -137,10 +141,17 @@ def _listing(source: _Source, commit: str) -> list[RemoteFile]:
         for entry in answer.json():
             if entry["type"] == "file":
                 sha256 = entry["lfs"]["oid"] if entry.get("lfs") else None
-                found.append(RemoteFile(entry["path"], entry["size"], sha256, entry["oid"]))
+                found.append(_trusted(RemoteFile(entry["path"], entry["size"], sha256, entry["oid"])))
         # Of the next page's address only the query is used: the token goes to no host but the one we were given.
         page = urlsplit(answer.links.get("next", {}).get("url", "")).query
     return sorted(found, key=lambda file: file.path)
+
+
+def _trusted(file: RemoteFile) -> RemoteFile:
+    """Paths and hashes name files on this machine, also when they are removed."""
+    if file.path.startswith("/") or ".." in file.path.split("/") or not HASH.fullmatch(file.sha256 or file.git_blob):
+        raise ValueError(f"it lists the file {file.path!r} with the hash {file.sha256 or file.git_blob!r}")
+    return file
 
 
 def _ask(source: _Source, what: str) -> Any:
@@ -184,7 +195,7 @@ def _as_it_lies(path: Path, folder: Path) -> RemoteFile:
 def _bring(snapshot: _Snapshot, wanted: list[RemoteFile], asked: str) -> Path:
     missing = [file for file in wanted if not (snapshot.folder / file.path).is_file()]
     if not wanted or (missing and not snapshot.reachable):
-        raise _absent(snapshot, ", ".join(file.path for file in missing) or asked)
+        raise _absent(snapshot, _names(missing) or asked)
     with _explained(snapshot.source):
         known = dict(snapshot.checked)
         try:
@@ -194,8 +205,7 @@ def _bring(snapshot: _Snapshot, wanted: list[RemoteFile], asked: str) -> Path:
         finally:
             if snapshot.checked != known:
                 _remember(snapshot)
-        if snapshot.reachable:
-            _name_commit(snapshot)
+        _name_commit(snapshot)
     return snapshot.folder
 
 
@@ -255,7 +265,7 @@ def _shown_by(bar: console.Progress, scale: int, path: str) -> Any:
         def ignore(self, *_: object, **__: object) -> None:
             pass
 
-        close = set_postfix_str = set_transfer_postfix_str = update_transfer = ignore
+        set_postfix_str = set_transfer_postfix_str = update_transfer = ignore
 
     return Bytes
 
@@ -286,7 +296,7 @@ def _remove(snapshot: _Snapshot, path: Path, expected: str) -> None:
     blob = path.resolve()
     path.unlink()
     (snapshot.source.cache / "blobs" / expected).unlink(missing_ok=True)
-    if BLOB.fullmatch(blob.name):  # a link to anything else was made by a person
+    if HASH.fullmatch(blob.name):  # a link to anything else was made by a person
         blob.unlink(missing_ok=True)
 
 
@@ -298,7 +308,7 @@ def _remember(snapshot: _Snapshot) -> None:
 
 
 def _remembered(source: _Source, commit: str, *, reachable: bool) -> _Snapshot | None:
-    with contextlib.suppress(UserError, KeyError, TypeError):
+    with contextlib.suppress(UserError, OSError, KeyError, TypeError):
         record = files.read_json(_record(source, commit))
         return _Snapshot(source, commit, [RemoteFile(**file) for file in record["files"]], record["checked"], reachable)
     return None
@@ -357,17 +367,16 @@ def _explained(source: _Source, path: str | None = None) -> Iterator[None]:
         log.setLevel(level)
 
 
-WAY_ONLINE = "connect to the network, or unset GPT2LAB_OFFLINE and HF_HUB_OFFLINE"
-WAY_TO_SPACE = "free some space, or let HF_HOME name a folder on a larger disk"
-WAY_IN = "accept its terms on that page, and set HF_TOKEN to a token that may read it"
-
-
 def _absent(snapshot: _Snapshot, asked: str) -> UserError:
     if not snapshot.reachable:
         return UserError(f"no connection, and not in the cache: {asked}", place=snapshot.source, way_out=WAY_ONLINE)
-    there = ", ".join(file.path for file in snapshot.files[:20])
     place = f"{snapshot.source} at {snapshot.source.revision}"
-    return UserError(f"no such file: {asked}", place=place, way_out=f"choose among {there or 'none: it is empty'}")
+    return UserError(f"no such file: {asked}", place=place, way_out=f"choose among {_names(snapshot.files) or 'none'}")
+
+
+def _names(listed: Sequence[RemoteFile]) -> str:
+    more = [f"and {len(listed) - 20} more"] if len(listed) > 20 else []
+    return ", ".join([file.path for file in listed[:20]] + more)
 
 
 def _failure(error: BaseException, source: _Source, path: str | None) -> UserError:
@@ -401,10 +410,7 @@ def _failure(error: BaseException, source: _Source, path: str | None) -> UserErr
         case OSError(strerror=str(), filename=str() | Path()):
             cause, place, way_out = error.strerror, error.filename, "check the folder and its permissions"
         case ValueError() | LookupError() | TypeError():
-            cause, way_out = (
-                f"this does not answer like a Hub: {text}",
-                "check HF_ENDPOINT, and for a login page between",
-            )
+            cause, way_out = f"this does not answer like a Hub: {text}", "check HF_ENDPOINT and the network"
         case _:
             cause, way_out = f"the download failed: {text}", "run the command again"
     return UserError(cause, place=place, way_out=way_out)

@@ -9,7 +9,8 @@ import torch
 
 from gpt2lab.core.errors import UserError
 from gpt2lab.generate.cache import GrowingCache
-from gpt2lab.generate.sampling import SamplingSettings, distribution, draws_for, pick
+from gpt2lab.generate.sampling import distribution, draws_for, pick
+from gpt2lab.generate.settings import SamplingSettings
 from gpt2lab.model.gpt2 import GPT2, check_ids
 from gpt2lab.text.tokenizer import Tokenizer
 

@@ -8,7 +8,7 @@ from typing import Any
 from gpt2lab.core import files
 from gpt2lab.core.errors import UserError
 from gpt2lab.measure import perplexity, records
-from gpt2lab.measure.perplexity import EvaluateSettings
+from gpt2lab.measure.settings import EvaluateSettings
 from gpt2lab.model.gpt2 import GPT2
 from gpt2lab.model.reading import find_model, read_language_model, weight_hash
 from gpt2lab.text import tokenizer as tokenizers

@@ -13,22 +13,13 @@ from numpy.typing import NDArray
 
 from gpt2lab.core import console
 from gpt2lab.core.errors import UserError
-from gpt2lab.core.settings import Positive, Settings
 from gpt2lab.measure.records import circumstances
+from gpt2lab.measure.settings import EvaluateSettings
 from gpt2lab.model.gpt2 import GPT2, check_ids
 from gpt2lab.text.batches import UNSCORED, Blocks
 from gpt2lab.text.corpus import Split
 from gpt2lab.train.objectives import token_losses
 from gpt2lab.train.validation import summed_loss
-
-
-class EvaluateSettings(Settings):
-    context: Positive | None = None
-    """Tokens in sight; the model's own context unless given."""
-    stride: Positive | None = None
-    """Tokens between windows; half the context unless given."""
-    batch: Positive = 8
-    """Windows at once. It never changes what is scored."""
 
 
 @dataclass(frozen=True)

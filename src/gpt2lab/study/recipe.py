@@ -8,9 +8,9 @@ from pathlib import Path
 from gpt2lab.core import settings as strict
 from gpt2lab.core.errors import UserError
 from gpt2lab.core.settings import Settings
-from gpt2lab.generate.sampling import SamplingSettings
+from gpt2lab.generate.settings import SamplingSettings
 from gpt2lab.model.settings import ModelSettings
-from gpt2lab.text.prepare import PrepareSettings
+from gpt2lab.text.settings import PrepareSettings
 from gpt2lab.train.settings import TrainSettings
 
 

@@ -18,7 +18,7 @@ from gpt2lab.model.config import GPT2Config, describe
 from gpt2lab.model.gpt2 import GPT2, build, initialise
 from gpt2lab.model.reading import weight_hash
 from gpt2lab.model.writing import write_model
-from gpt2lab.study.settings import RunSettings
+from gpt2lab.study.settings import RunSettings, resumed
 from gpt2lab.text.batches import Blocks
 from gpt2lab.text.corpus import Corpus, open_corpus
 from gpt2lab.train import loop, optimizer
@@ -61,14 +61,6 @@ def pretrain(settings: RunSettings, out: Path, *, resume: bool = False, dry_run:
         if not outcome.finished:
             raise Interrupted(f"stopped after step {outcome.step}, saved", f"gpt2lab pretrain --resume --out {out}")
         return _finish(out, model, corpus, rows.block, outcome)
-
-
-def resumed_settings(out: Path) -> RunSettings:
-    """Of an unfinished run, as they were stored."""
-    path = out / "run.yaml"
-    if not path.is_file():
-        raise UserError("there is no run here to resume", place=out, way_out="start it without --resume")
-    return RunSettings.model_validate(yaml.safe_load(path.read_text("utf-8")))
 
 
 def _plan(settings: RunSettings, config: GPT2Config) -> loop.Plan:
@@ -135,7 +127,7 @@ def _finished(out: Path, settings: RunSettings) -> dict[str, Any] | None:
 
 
 def _refuse_change(out: Path, settings: RunSettings) -> None:
-    before, now = _flat(resumed_settings(out).as_dict()), _flat(settings.as_dict())
+    before, now = _flat(resumed(out).as_dict()), _flat(settings.as_dict())
     changed = [
         f"{key}: {before.get(key)!r} there, {now.get(key)!r} asked for" for key in now if before.get(key) != now[key]
     ]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
+import yaml
+
+from gpt2lab.core.errors import UserError
 from gpt2lab.core.settings import Settings
 from gpt2lab.model.settings import ModelSettings
 from gpt2lab.train.settings import TrainSettings
@@ -18,3 +22,11 @@ class RunSettings(Settings):
     """auto, cpu, cuda, cuda:1 or mps."""
     model: ModelSettings = ModelSettings()
     train: TrainSettings
+
+
+def resumed(run: Path) -> RunSettings:
+    """Of a run that has begun, as they were stored."""
+    path = run / "run.yaml"
+    if not path.is_file():
+        raise UserError("there is no run here to resume", place=run, way_out="start it without --resume")
+    return RunSettings.model_validate(yaml.safe_load(path.read_text("utf-8")))

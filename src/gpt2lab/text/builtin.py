@@ -16,7 +16,6 @@ from gpt2lab.text import tokenizer as tokenizers
 from gpt2lab.text.tokenizer import Tokenizer
 
 NOT_PROSE = {"site-packages", "dist-packages", "test", "tests", "idlelib", "lib2to3", "pydoc_data", "turtledemo"}
-VOCABULARY = 4096
 SHORTEST = 200  # characters; shorter pieces are mere labels
 
 
@@ -38,7 +37,7 @@ def docs() -> Iterator[str]:
             yield from _long_enough("\n\n".join(_prose(text) for text in _docstrings(path)))
 
 
-def tokenizer(size: int = VOCABULARY) -> Tokenizer:
+def tokenizer(size: int) -> Tokenizer:
     """A BPE trained on the built-in text; made once, then kept."""
     folder = files.home() / "tokenizers" / f"builtin-{size}-python-{platform.python_version()}"
     if not folder.exists():

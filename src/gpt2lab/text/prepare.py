@@ -10,21 +10,12 @@ from typing import Any
 
 from gpt2lab.core import console, files, lock
 from gpt2lab.core.errors import UserError
-from gpt2lab.core.settings import Natural, Settings, Share
 from gpt2lab.text import builtin
 from gpt2lab.text import tokenizer as tokenizers
 from gpt2lab.text.corpus import Corpus, is_corpus, open_corpus, write_corpus
+from gpt2lab.text.settings import PrepareSettings
 
 PLAIN = (".txt", ".md")
-
-
-class PrepareSettings(Settings):
-    validation: Share = 0.05
-    """Share of documents, chosen by a hash of their text, that training never sees."""
-    test: Share = 0.0
-    """Share of documents kept apart for the end."""
-    vocabulary: Natural = builtin.VOCABULARY
-    """Size of the BPE that `--tokenizer builtin` trains on the built-in text."""
 
 
 def prepare(data: str, out: Path, tokenizer: str, settings: PrepareSettings) -> Corpus:

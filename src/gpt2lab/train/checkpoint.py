@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +36,6 @@ def load_latest(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer
         _load(path, model, optimizer)
         return state
     return None
-
-
-def keep_last(folder: Path, count: int) -> None:
-    for path in sorted(folder.glob("step-*"))[:-count]:
-        shutil.rmtree(path)
 
 
 def _verified(path: Path) -> dict[str, Any]:

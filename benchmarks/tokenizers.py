@@ -1,0 +1,88 @@
+"""python benchmarks/tokenizers.py: text to ids in MB/s, one core, GPT-2's vocabulary, English.
+
+Every round encodes text that no engine has seen before, so that caches help only as they would on a real corpus.
+Needs GPT2LAB_REAL_DATA (gpt2-bpe and wikipedia). The two slow engines get a tenth of it.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["RAYON_NUM_THREADS"] = "1"  # before any engine starts its threads
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+import json
+import lzma
+import sys
+import tempfile
+from pathlib import Path
+
+import transformers
+from common import median, save, table, take_turns
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from gpt2lab.text import engines
+from vocabularies import as_tiktoken, gpt2
+
+MEGABYTES = 16
+ROUNDS = 5
+
+
+def main() -> None:
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    folder = Path(os.environ["GPT2LAB_REAL_DATA"])
+    texts = slices(folder)
+    ours = gpt2(folder)
+    fast, reference, tiktoken = engines.Fast(ours.vocabulary), engines.Reference(ours.vocabulary), as_tiktoken(ours)
+    with tempfile.TemporaryDirectory() as place:
+        ours.save(Path(place))
+        auto = transformers.AutoTokenizer.from_pretrained(place)
+    assert fast.encode_many(texts[:1])[0].tolist() == tiktoken.encode_ordinary(texts[0])
+    candidates = {
+        "ours, extra `fast` (fastokens)": lambda number: fast.encode_many([texts[number]]),
+        "tiktoken": lambda number: tiktoken.encode_to_numpy(texts[number], disallowed_special=()),
+        "ours, without the extra (tokenizers)": lambda number: reference.encode_many([tenth(texts[number])]),
+        "transformers": lambda number: auto(tenth(texts[number])),
+    }
+    seconds = take_turns(candidates, ROUNDS + 1)
+    rows = []
+    for name, spent in seconds.items():
+        part = tenth if "tokenizers" in name or name == "transformers" else str
+        rates = [len(part(text).encode()) / 1e6 / second for text, second in zip(texts[1:], spent[1:])]
+        rows.append({"engine": name, "mb_per_second": median(rates), "rounds": rates})
+    base = next(row["mb_per_second"] for row in rows if row["engine"] == "tiktoken")
+    for row in rows:
+        row["times_tiktoken"] = row["mb_per_second"] / base
+    table(
+        ("engine", "MB/s", "× tiktoken"),
+        [(row["engine"], f"{row['mb_per_second']:.1f}", f"{row['times_tiktoken']:.1f}") for row in rows],
+    )
+    save(
+        "tokenizers",
+        {"what": f"{MEGABYTES} MB of English a round, {ROUNDS} rounds after one to warm up, one core", "engines": rows},
+    )
+
+
+def slices(folder: Path) -> list[str]:
+    """Distinct texts, one a round."""
+    found, current, size = [], [], 0
+    for name in ("good_articles_2019", "short_articles_2021"):
+        with lzma.open(folder / "wikipedia" / f"{name}.jsonl.xz", "rt", encoding="utf-8") as file:
+            for line in file:
+                text = json.loads(line)["text"]
+                current.append(text)
+                size += len(text.encode())
+                if size >= MEGABYTES * 1e6:
+                    found.append("\n".join(current))
+                    current, size = [], 0
+    assert len(found) >= 5, "not enough text"
+    return (found * 2)[: ROUNDS + 1] if len(found) <= ROUNDS else found[: ROUNDS + 1]
+
+
+def tenth(text: str) -> str:
+    return text[: len(text) // 10]
+
+
+if __name__ == "__main__":
+    main()
