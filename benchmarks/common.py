@@ -17,13 +17,17 @@ from gpt2lab.core import environment, hardware
 RESULTS = Path(__file__).parent / "results"
 
 
-def take_turns(candidates: dict[str, Callable[[int], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each candidate in each round: A B C A B C …, so that a noisy minute hurts all alike."""
+def take_turns(candidates: dict[str, Callable[[int], Callable[[], object]]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each candidate in each round: A B C A B C …, so that a noisy minute hurts all alike.
+
+    A candidate gets the number of the round and returns the work that is timed.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     for number in range(rounds):
-        for name, work in candidates.items():
+        for name, prepare in candidates.items():
+            work = prepare(number)
             start = time.perf_counter()
-            work(number)
+            work()
             seconds[name].append(time.perf_counter() - start)
     return seconds
 

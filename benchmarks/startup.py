@@ -5,8 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from pathlib import Path
 
-from common import median, save, table
+sys.path[0] = str(Path(__file__).parent.parent)
+
+from benchmarks.common import median, save, table  # noqa: E402
 
 COMMANDS = (
     ["--version"],

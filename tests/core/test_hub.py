@@ -24,7 +24,7 @@ from huggingface_hub.utils import _http
 from huggingface_hub.utils._xet_progress_reporting import XetDownloadProgressReporter
 
 import loopback_hub
-from gpt2lab.core import console, files, hub
+from gpt2lab.core import console, files, hub, hub_source
 from gpt2lab.core.errors import UserError
 from loopback_hub import LoopbackHub, environment, git_blob
 
@@ -159,7 +159,7 @@ def test_the_list_of_files_is_sorted_complete_and_knows_sizes_and_hashes(server:
 
 def test_a_cut_connection_is_resumed_where_it_broke(server: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
     """The library forgets the piece that it was reading, ten megabytes by default: a poor line never gets further."""
-    monkeypatch.setattr(hub, "PIECE", 10_000)
+    monkeypatch.setattr(hub_source, "PIECE", 10_000)
     server.cut("model.safetensors", after=100_000)
     server.cut("model.safetensors", after=250_000)
     folder = hub.fetch(NAME, WANTED)
@@ -177,7 +177,7 @@ def test_a_reset_connection_is_tried_again(server: LoopbackHub) -> None:
 def test_progress_ends_at_the_size_also_when_bytes_were_sent_twice(
     server: LoopbackHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "PIECE", 10_000)
+    monkeypatch.setattr(hub_source, "PIECE", 10_000)
     shown = []
     bar = SimpleNamespace(advance=lambda amount, note: shown.append(amount))
     monkeypatch.setattr(console, "progress", lambda what, total, unit: contextlib.nullcontext(bar))

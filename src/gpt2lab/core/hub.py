@@ -7,34 +7,36 @@ found right, is remembered in `files.home()/hub`: a second call costs one small 
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
-import logging
-import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote, urlsplit
 
-from gpt2lab.core import console, environment, files
+from gpt2lab.core import console, files
 from gpt2lab.core.errors import UserError
+from gpt2lab.core.hub_source import (
+    WAY_ONLINE,
+    WAY_TO_SPACE,
+    Kind,
+    Source,
+    Unreachable,
+    cache_now,
+    endpoint_now,
+    explained,
+    offline,
+)
 
-Kind = Literal["model", "dataset"]
 WORD = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
 NAME = re.compile(rf"(?!.*(?:--|\.\.|\.git$))(?:{WORD}/)?{WORD}")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 SECONDS_BEFORE_RETRIES = (1.0, 2.0, 4.0)
-PIECE = 2**20  # bytes: what a cut connection loses, and how often progress is shown
-
-WAY_ONLINE = "connect to the network, or unset GPT2LAB_OFFLINE and HF_HUB_OFFLINE"
-WAY_TO_SPACE = "free some space, or let HF_HOME name a folder on a larger disk"
-WAY_IN = "accept its terms on that page, and set HF_TOKEN to a token that may read it"
 
 
 @dataclass(frozen=True)
@@ -67,30 +69,9 @@ def fetch(repository: str, patterns: Sequence[str], *, kind: Kind = "model", rev
     return _bring(snapshot, wanted, " or ".join(patterns))
 
 
-class _Unreachable(UserError):
-    """The Hub gives no answer now; what is in the cache may still do."""
-
-
-@dataclass(frozen=True)
-class _Source:
-    """A revision of a repository and the address to ask for it, which may hold a password."""
-
-    repository: str
-    kind: Kind
-    revision: str
-    endpoint: str
-
-    def __str__(self) -> str:
-        return _without_secrets(f"{self.endpoint}/{'datasets/' * (self.kind == 'dataset')}{self.repository}")
-
-    @property
-    def cache(self) -> Path:
-        return _cache() / f"{self.kind}s--{self.repository.replace('/', '--')}"
-
-
 @dataclass
 class _Snapshot:
-    source: _Source
+    source: Source
     commit: str
     files: list[RemoteFile]
     checked: dict[str, list[int]]  # by path: size and time of change when the hash was right
@@ -104,27 +85,27 @@ class _Snapshot:
 def _snapshot(repository: str, kind: Kind, revision: str | None) -> _Snapshot:
     if not NAME.fullmatch(repository):
         raise UserError("not the name of a repository", place=repository, way_out="names look like gpt2 or owner/name")
-    source = _Source(repository, kind, revision or "main", _endpoint())
+    source = Source(repository, kind, revision or "main", endpoint_now())
     if ".." in source.revision or source.revision.startswith("/"):  # it also names a file of the cache
         raise UserError("not the name of a revision", place=source.revision, way_out="leave it out to use main")
-    if _offline():
+    if offline():
         if cached := _cached(source):
             return cached
         raise UserError("offline, and not in the cache", place=source, way_out=WAY_ONLINE)
     try:
-        with _explained(source):
+        with explained(source):
             commit = _commit(source)
             if remembered := _remembered(source, commit, reachable=True):
                 return remembered
             return _Snapshot(source, commit, _listing(source, commit), {}, reachable=True)
-    except _Unreachable as failure:
+    except Unreachable as failure:
         if not (cached := _cached(source)):
             raise
         console.warn_once(f"{failure.cause}; using what the cache has of {repository}")
         return cached
 
 
-def _commit(source: _Source) -> str:
+def _commit(source: Source) -> str:
     if COMMIT.fullmatch(source.revision):
         return source.revision
     commit = str(_ask(source, f"revision/{quote(source.revision, safe='')}").json()["sha"])
@@ -133,7 +114,7 @@ def _commit(source: _Source) -> str:
     return commit
 
 
-def _listing(source: _Source, commit: str) -> list[RemoteFile]:
+def _listing(source: Source, commit: str) -> list[RemoteFile]:
     found: list[RemoteFile] = []
     page = "recursive=true"
     while page:
@@ -154,7 +135,7 @@ def _trusted(file: RemoteFile) -> RemoteFile:
     return file
 
 
-def _ask(source: _Source, what: str) -> Any:
+def _ask(source: Source, what: str) -> Any:
     from huggingface_hub import constants, utils
 
     response = utils.http_backoff(
@@ -170,7 +151,7 @@ def _ask(source: _Source, what: str) -> Any:
     return response
 
 
-def _cached(source: _Source) -> _Snapshot | None:
+def _cached(source: Source) -> _Snapshot | None:
     """What is known of this revision without the Hub; files that other tools brought are listed as they lie."""
     commit = source.revision
     with contextlib.suppress(OSError):
@@ -196,7 +177,7 @@ def _bring(snapshot: _Snapshot, wanted: list[RemoteFile], asked: str) -> Path:
     missing = [file for file in wanted if not (snapshot.folder / file.path).is_file()]
     if not wanted or (missing and not snapshot.reachable):
         raise _absent(snapshot, _names(missing) or asked)
-    with _explained(snapshot.source):
+    with explained(snapshot.source):
         known = dict(snapshot.checked)
         try:
             _download(snapshot, missing)
@@ -220,7 +201,7 @@ def _download(snapshot: _Snapshot, missing: list[RemoteFile]) -> None:
     unit, scale = ("MiB", 2**20) if total >= 2**23 else ("KiB", 2**10)  # such fractions add up to the whole exactly
     with console.progress(f"downloading {source.repository}", total / scale, unit) as bar:
         for file in missing:  # one after the other, so that an interruption takes effect at once
-            with _explained(source, file.path):
+            with explained(source, file.path):
                 _download_file(snapshot, file, _shown_by(bar, scale, file.path))
                 _check(snapshot, file)
 
@@ -232,7 +213,7 @@ def _download_file(snapshot: _Snapshot, file: RemoteFile, progress: Any) -> None
     for seconds in (*SECONDS_BEFORE_RETRIES, None):
         try:
             hf_hub_download(
-                source.repository, file.path, repo_type=source.kind, revision=snapshot.commit, cache_dir=_cache(),
+                source.repository, file.path, repo_type=source.kind, revision=snapshot.commit, cache_dir=cache_now(),
                 endpoint=source.endpoint, tqdm_class=progress,
             )  # fmt: skip
             return
@@ -307,14 +288,14 @@ def _remember(snapshot: _Snapshot) -> None:
     files.write_json(_record(source, snapshot.commit), content)
 
 
-def _remembered(source: _Source, commit: str, *, reachable: bool) -> _Snapshot | None:
+def _remembered(source: Source, commit: str, *, reachable: bool) -> _Snapshot | None:
     with contextlib.suppress(UserError, OSError, KeyError, TypeError):
         record = files.read_json(_record(source, commit))
         return _Snapshot(source, commit, [RemoteFile(**file) for file in record["files"]], record["checked"], reachable)
     return None
 
 
-def _record(source: _Source, commit: str) -> Path:
+def _record(source: Source, commit: str) -> Path:
     return files.home() / "hub" / f"{files.fingerprint([source.kind, source.repository, commit])}.json"
 
 
@@ -323,48 +304,6 @@ def _name_commit(snapshot: _Snapshot) -> None:
     path = snapshot.source.cache / "refs" / snapshot.source.revision
     if snapshot.source.revision != snapshot.commit and not (path.is_file() and path.read_text() == snapshot.commit):
         files.write_text(path, snapshot.commit)
-
-
-def _offline() -> bool:
-    from huggingface_hub import constants
-
-    asked = os.environ.get("HF_HUB_OFFLINE", "").upper() in constants.ENV_VARS_TRUE_VALUES
-    return asked or environment.offline() or constants.is_offline_mode()
-
-
-def _endpoint() -> str:
-    from huggingface_hub import constants
-
-    return (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
-
-
-def _cache() -> Path:
-    """As the library finds it, but read now: the library reads the environment only when it is imported."""
-    from huggingface_hub import constants
-
-    named = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
-    home = os.environ.get("HF_HOME")
-    return Path(os.path.expandvars(named or (f"{home}/hub" if home else constants.HF_HUB_CACHE))).expanduser()
-
-
-@contextlib.contextmanager
-def _explained(source: _Source, path: str | None = None) -> Iterator[None]:
-    """Every failure becomes one message of ours; the library is kept from messages and telemetry of its own."""
-    from huggingface_hub import constants
-
-    log = logging.getLogger("huggingface_hub")
-    level = log.level
-    log.setLevel(logging.CRITICAL)
-    constants.HF_HUB_DISABLE_TELEMETRY = True
-    constants.DOWNLOAD_CHUNK_SIZE = PIECE  # pyrefly: ignore[bad-assignment]
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        raise _failure(error, source, path) from None  # the library's texts hold addresses, and these passwords
-    finally:
-        log.setLevel(level)
 
 
 def _absent(snapshot: _Snapshot, asked: str) -> UserError:
@@ -377,44 +316,3 @@ def _absent(snapshot: _Snapshot, asked: str) -> UserError:
 def _names(listed: Sequence[RemoteFile]) -> str:
     more = [f"and {len(listed) - 20} more"] if len(listed) > 20 else []
     return ", ".join([file.path for file in listed[:20]] + more)
-
-
-def _failure(error: BaseException, source: _Source, path: str | None) -> UserError:
-    from huggingface_hub import errors
-
-    if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__:
-        error = error.__cause__  # it only says that the cache does not help either
-    text = _without_secrets(str(error).partition("\n")[0]) or type(error).__name__
-    place: object = f"{source}/{path}" if path else source
-    match error:
-        case errors.GatedRepoError():
-            cause, way_out = "access to this repository must be granted first", WAY_IN
-        case errors.RepositoryNotFoundError():
-            cause = f"this {source.kind} repository does not exist, or is private"
-            way_out = "check its name, or set HF_TOKEN to a token that may read it"
-        case errors.RevisionNotFoundError():
-            cause, way_out = f"it has no revision {source.revision}", "leave the revision out to use main"
-        case errors.EntryNotFoundError():
-            cause, way_out = "the file does not exist there", "check its name"
-        case errors.HfHubHTTPError(response=response) if response.status_code in (401, 403):
-            cause, way_out = f"access denied (HTTP {response.status_code})", WAY_IN
-        case errors.HfHubHTTPError(response=response):
-            busy = response.status_code in (408, 429) or response.status_code >= 500
-            cause, way_out = f"the Hub answers HTTP {response.status_code}", "try again in a few minutes"
-            return (_Unreachable if busy else UserError)(cause, place=place, way_out=way_out)
-        case errors.HTTPError():
-            cause, way_out = f"the connection to the Hub failed: {text}", "check the network and run the command again"
-            return _Unreachable(cause, place=place, way_out=way_out)
-        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
-            cause, place, way_out = "the disk is full", source.cache, WAY_TO_SPACE
-        case OSError(strerror=str(), filename=str() | Path()):
-            cause, place, way_out = error.strerror, error.filename, "check the folder and its permissions"
-        case ValueError() | LookupError() | TypeError():
-            cause, way_out = f"this does not answer like a Hub: {text}", "check HF_ENDPOINT and the network"
-        case _:
-            cause, way_out = f"the download failed: {text}", "run the command again"
-    return UserError(cause, place=place, way_out=way_out)
-
-
-def _without_secrets(text: str) -> str:
-    return re.sub(r"(?<=://)[^\s/@]*@|\?\S*", "", text)

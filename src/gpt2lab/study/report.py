@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, select_autoescape
+from jinja2 import Environment, PackageLoader
 
 from gpt2lab.core import files, lines
 from gpt2lab.model.config import from_huggingface, parameter_count
 
 
 def write(study: Path) -> Path:
-    pages = Environment(loader=PackageLoader("gpt2lab.study"), autoescape=select_autoescape())
+    pages = Environment(loader=PackageLoader("gpt2lab.study"), autoescape=True)
     path = study / "report.html"
     files.write_text(path, pages.get_template("report.html.jinja").render(**facts(study)))
     return path

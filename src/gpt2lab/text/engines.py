@@ -20,7 +20,10 @@ class Engine(Protocol):
     name: str
 
     def encode_many(self, texts: Sequence[str]) -> tuple[Ids, Offsets]:
-        """All ids after one another, and where each text begins (one more at the end)."""
+        """All ids after one another, and where each text begins (one more at the end).
+
+        A lone surrogate is a UnicodeEncodeError.
+        """
         ...
 
 
@@ -28,9 +31,6 @@ class Reference:
     """Hugging Face's tokenizers: slow, and by definition right."""
 
     name = "tokenizers"
-    PIECE = 200_000  # characters; longer texts cost it memory out of proportion
-    # Between these a GPT-2 token always ends: no token holds a space after anything else.
-    BORDER = re.compile(r"(?<=[A-Za-z0-9.,;:]) (?=[A-Za-z])")
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         from tokenizers import Tokenizer
@@ -39,25 +39,12 @@ class Reference:
         self.may_cut = vocabulary.splits_as_gpt2()
 
     def encode_many(self, texts: Sequence[str]) -> tuple[Ids, Offsets]:
-        encoded = [self._encode(text) for text in texts]
-        offsets = np.zeros(len(texts) + 1, np.int64)
-        np.cumsum([len(ids) for ids in encoded], out=offsets[1:])
-        return np.concatenate([np.empty(0, np.uint32), *encoded]), offsets
-
-    def _encode(self, text: str) -> Ids:
-        pieces = self._pieces(text) if self.may_cut else [text]
+        pieces, firsts = cut(texts) if self.may_cut else whole(texts)
+        "".join(pieces).encode()  # the engine itself would call a lone surrogate a TypeError
         encodings = self.engine.encode_batch_fast(pieces, add_special_tokens=False)
-        return np.concatenate([np.array(encoding.ids, np.uint32) for encoding in encodings])
-
-    def _pieces(self, text: str) -> list[str]:
-        pieces, start = [], 0
-        while len(text) - start > self.PIECE:
-            border = self.BORDER.search(text, start + self.PIECE)
-            if not border:
-                break
-            pieces.append(text[start : border.start()])
-            start = border.start()
-        return [*pieces, text[start:]]
+        ids = [np.array(encoding.ids, np.uint32) for encoding in encodings]
+        offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
+        return np.concatenate([np.empty(0, np.uint32), *ids]), offsets[firsts]
 
 
 class Fast:
@@ -69,10 +56,37 @@ class Fast:
         import fastokens
 
         self.engine = fastokens.Tokenizer.from_json_str(vocabulary.plain_spec())
+        self.may_cut = vocabulary.splits_as_gpt2()
 
     def encode_many(self, texts: Sequence[str]) -> tuple[Ids, Offsets]:
-        ids, offsets = self.engine.encode_batch_flat(list(texts), False)
-        return np.frombuffer(ids, np.uint32), np.frombuffer(offsets, np.uint64).astype(np.int64)
+        pieces, firsts = cut(texts) if self.may_cut else whole(texts)
+        ids, offsets = self.engine.encode_batch_flat(pieces, False)
+        return np.frombuffer(ids, np.uint32), np.frombuffer(offsets, np.uint64).astype(np.int64)[firsts]
+
+
+PIECE = (
+    200_000  # characters; longer ones cost the reference memory out of proportion and the fast engine half its speed
+)
+# Here a GPT-2 token always ends: none holds a space after anything else.
+BORDER = re.compile(r"(?<=[A-Za-z0-9.,;:]) (?=[A-Za-z])")
+
+
+def cut(texts: Sequence[str], size: int | None = None) -> tuple[list[str], list[int]]:
+    """Long texts in pieces that encode to the same ids, and which piece each text begins with (one more at the end)."""
+    size = size or PIECE
+    pieces, firsts = [], [0]
+    for text in texts:
+        start = 0
+        while len(text) - start > size and (border := BORDER.search(text, start + size)):
+            pieces.append(text[start : border.start()])
+            start = border.start()
+        pieces.append(text[start:])
+        firsts.append(len(pieces))
+    return pieces, firsts
+
+
+def whole(texts: Sequence[str]) -> tuple[list[str], list[int]]:
+    return list(texts), list(range(len(texts) + 1))
 
 
 def choose(vocabulary: Vocabulary) -> Engine:

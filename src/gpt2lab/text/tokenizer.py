@@ -38,7 +38,10 @@ class Tokenizer:
 
     def encode_many(self, texts: Sequence[str]) -> tuple[Ids, Offsets]:
         """All ids after one another, and where each text begins (one more at the end)."""
-        return self.engine.encode_many([whole_characters(text) for text in texts])
+        try:
+            return self.engine.encode_many(texts)
+        except UnicodeEncodeError:  # looking beforehand would cost a fifth of the time
+            return self.engine.encode_many([whole_characters(text) for text in texts])
 
     def encode_with_special(self, text: str) -> Ids:
         """As `encode`, but `<|endoftext|>` and its like become their one id."""
@@ -114,8 +117,4 @@ def train(texts: Iterable[str], size: int) -> Tokenizer:
 
 def whole_characters(text: str) -> str:
     """Lone surrogates, which JSON can smuggle in and UTF-8 cannot hold, become `�`."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

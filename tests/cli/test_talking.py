@@ -1,0 +1,55 @@
+"""Commands that only talk answer at once: nothing heavy is imported."""
+
+import subprocess
+import sys
+
+import pytest
+
+from command_line import fresh, gpt2lab
+from gpt2lab import __version__
+
+HEAVY = ("torch", "transformers", "peft", "numpy", "tokenizers", "huggingface_hub", "pyarrow", "matplotlib", "scipy")
+TALK = [
+    ["--version"],
+    ["--help"],
+    ["prepare", "--help"],
+    ["pretrain", "--help"],
+    ["evaluate", "--help"],
+    ["generate", "--help"],
+    ["run", "--help"],
+    ["recipe", "list"],
+    ["recipe", "show", "quickstart"],
+    ["recipe", "schema"],
+    ["pretrain"],
+    ["nonsense"],
+]
+
+
+@pytest.mark.parametrize("arguments", TALK, ids=" ".join)
+def test_nothing_heavy_is_imported(arguments):
+    code = f"""
+import sys
+from gpt2lab.cli.main import run_verb
+run_verb({arguments!r})
+print("HEAVY", [name for name in {HEAVY!r} if name in sys.modules])
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.endswith("HEAVY []\n")
+
+
+def test_the_version_is_printed():
+    assert fresh("--version").stdout == f"gpt2lab {__version__}\n"
+
+
+@pytest.mark.parametrize("verb", ["prepare", "pretrain", "evaluate", "generate", "run"])
+def test_help_has_an_example_and_the_verbs_settings(verb, capsys):
+    assert gpt2lab(verb, "--help") == 0
+    text = capsys.readouterr().out
+    assert f"Example: gpt2lab {verb}" in text
+
+
+def test_help_tells_each_settings_default_and_meaning(capsys):
+    gpt2lab("pretrain", "--help")
+    text = " ".join(capsys.readouterr().out.split())
+    assert "train.learning_rate=0.0006 The highest rate." in text
+    assert "model.layers=none Blocks one after another." in text

@@ -1,0 +1,57 @@
+"""Every command in README and docs runs, in the order of its page, in a fresh folder; every figure has its file."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"```bash\n(.*?)```", re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
+# A figure in README stands beside its source: `12.3`<!-- benchmarks/results/x.json key.path -->
+FIGURE = re.compile(r"([\d,]+(?:\.\d+)?)[^<\n]*<!-- (benchmarks/results/\S+\.json) (\S+) -->")
+PREPARES_THE_MACHINE = ("git clone", "cd gpt2lab", "pip install", "make")
+
+
+def commands(page: Path) -> list[str]:
+    lines = "\n".join(BLOCK.findall(page.read_text("utf-8"))).replace("\\\n", " ").splitlines()
+    return [line.partition(" #")[0].strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_runs(page, tmp_path):
+    for command in commands(page):
+        if command.startswith(PREPARES_THE_MACHINE):
+            continue
+        assert command.startswith("gpt2lab "), f"{page.name}: {command} is not ours to run"
+        line = [sys.executable, "-m", *shlex.split(command)]
+        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, env=os.environ, check=False)
+        assert done.returncode == 0, f"{page.name}: {command}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_make_target_and_every_link_exists(page):
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for command in commands(page):
+        if command.startswith("make"):
+            named = [word for word in command.split()[1:] if "=" not in word]
+            assert all(name in targets for name in named), command
+    for link in LINK.findall(page.read_text("utf-8")):
+        assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_every_marked_figure_is_the_one_in_its_file():
+    found = FIGURE.findall((ROOT / "README.md").read_text("utf-8"))
+    assert found
+    for figure, file, keys in found:
+        value = json.loads((ROOT / file).read_text())
+        for key in keys.split("."):
+            value = value[int(key)] if isinstance(value, list) else value[key]
+        digits = len(figure.partition(".")[2])
+        assert f"{value:,.{digits}f}" == figure, f"{figure} in README, {value} in {file}"
