@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from gpt2lab.core import console
+
 # A test may be skipped for these reasons alone; .ci/run fails on any other.
 REASONS = {
     "gpu": "no CUDA device",
@@ -43,7 +45,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if not os.environ.get("CI") or reporter is None:
         return
-    unexplained = [report for report in reporter.stats.get("skipped", ()) if not _explained(report)]
+    skipped = reporter.stats.get("skipped", ())
+    if named := os.environ.get("GPT2LAB_SKIPPED"):
+        with Path(named).open("a") as file:
+            file.writelines(f"{_reason(report)}: {report.nodeid}\n" for report in skipped)
+    unexplained = [report for report in skipped if not _explained(report)]
     for report in unexplained:
         reporter.write_line(f"skipped without an allowed reason: {report.nodeid}", red=True)
     if unexplained:
@@ -51,13 +57,18 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def _explained(report: pytest.TestReport) -> bool:
+    return any(_reason(report).startswith(f"{marker}: ") for marker in REASONS)
+
+
+def _reason(report: pytest.TestReport) -> str:
     reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-    return any(reason.removeprefix("Skipped: ").startswith(f"{marker}: ") for marker in REASONS)
+    return reason.removeprefix("Skipped: ")
 
 
 @pytest.fixture(autouse=True)
 def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test reads or writes what belongs to the user, and none waits for a network."""
+    console.configure("normal")
     base = Path(os.environ.get("GPT2LAB_TEST_HOME") or tmp_path_factory.getbasetemp().parent / "home")
     monkeypatch.setenv("GPT2LAB_HOME", str(base))
     monkeypatch.setenv("GPT2LAB_OFFLINE", "1")

@@ -15,7 +15,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"```bash\n(.*?)```", re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 # A figure in README stands beside its source: `12.3`<!-- benchmarks/results/x.json key.path -->
-FIGURE = re.compile(r"([\d,]+(?:\.\d+)?)[^<\n]*<!-- (benchmarks/results/\S+\.json) (\S+) -->")
+FIGURE = re.compile(r"([\d,]+(?:\.\d+)?)[^\d<\n]*<!-- (benchmarks/results/\S+\.json) (\S+) -->")
 PREPARES_THE_MACHINE = ("git clone", "cd gpt2lab", "pip install", "make")
 
 

@@ -71,3 +71,37 @@ def test_durations_read_well(seconds, text):
 
 def test_sizes_read_well():
     assert [console.size(n) for n in (12, 1500, 2.5e9)] == ["12 bytes", "1.5 kB", "2.5 GB"]
+
+
+def test_in_a_terminal_progress_is_a_bar_with_rate_and_time_left(tmp_path):
+    """Seen through a real pseudo-terminal: a bar, the rate, the time left, and the note."""
+    import os
+    import pty
+    import sys
+
+    script = tmp_path / "work.py"
+    script.write_text(
+        "import time\nfrom gpt2lab.core import console\n"
+        "with console.progress('train', 20, 'steps') as progress:\n"
+        "    for _ in range(20):\n        time.sleep(0.05)\n        progress.advance(1, 'loss 3.2')\n"
+    )
+    seen = b""
+
+    def keep(descriptor: int) -> bytes:
+        nonlocal seen
+        data = os.read(descriptor, 4096)
+        seen += data
+        return b"."
+
+    assert pty.spawn(["env", "COLUMNS=120", "TERM=xterm", sys.executable, str(script)], keep) == 0
+    text = seen.decode("utf-8", "replace")
+    assert "20/20" in text
+    assert "steps/s" in text
+    assert "0:00:0" in text
+    assert "loss 3.2" in text
+
+
+def test_in_a_notebook_progress_is_drawn_by_rich(monkeypatch):
+    """Notebooks are no terminals, and plain lines every five seconds would fill their cells."""
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert console._errors().is_jupyter

@@ -38,7 +38,7 @@ def draws_for(seed: int, prompt: str, sample: int) -> torch.Generator:
 def pick(probabilities_BV: Tensor, generators: list[torch.Generator]) -> Tensor:
     """One id a row, by a uniform draw of its own laid on the row's cumulated probabilities."""
     uniform_B = torch.stack([torch.rand((), generator=generator, dtype=torch.float64) for generator in generators])
-    cumulated = probabilities_BV.double().cpu().cumsum(-1)
+    cumulated = probabilities_BV.cpu().double().cumsum(-1)
     return torch.searchsorted(cumulated, (uniform_B * cumulated[:, -1])[:, None], right=True)[:, 0].clamp(
         max=probabilities_BV.shape[-1] - 1
     )

@@ -55,6 +55,7 @@ def pretrain(settings: RunSettings, out: Path, *, resume: bool = False, dry_run:
         _begin(out, settings, corpus, plan, resume)
         model = build(GPT2, config, settings.model.vocabulary_multiple)
         initialise(model, settings.train.seed)
+        model.transformer.recompute_activations = settings.train.recompute
         _announce(config, plan, rows, model)
         probes = _probes(corpus, rows.block, settings.train.validate_every)
         outcome = loop.train(model.to(plan.device), language_modelling, rows, plan, out, probes)

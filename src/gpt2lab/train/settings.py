@@ -32,6 +32,8 @@ class TrainSettings(Settings):
     """AdamW's memory of their squares."""
     clip: PositiveFloat | None = 1.0
     """The largest norm of the gradient."""
+    recompute: bool = False
+    """Compute activations again on the way back: about a third more arithmetic for most of their memory."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """`auto` takes bf16 where the hardware multiplies in it."""
     seed: Natural = 1

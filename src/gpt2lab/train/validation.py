@@ -21,7 +21,7 @@ def summed_loss(model: GPT2, blocks: Blocks, batch_rows: int = 16) -> tuple[floa
         batch = blocks.batch(np.arange(start, min(start + batch_rows, blocks.rows)))
         ids, targets = torch.from_numpy(batch.ids).to(device), torch.from_numpy(batch.targets).to(device)
         losses = token_losses(model, ids, targets)
-        total += losses.double().sum().item() if device.type != "mps" else losses.cpu().double().sum().item()
+        total += losses.cpu().double().sum().item()  # not on the device: MPS has no double precision
         scored += len(losses)
     model.train(was_training)
     return total, scored
