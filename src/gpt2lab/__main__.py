@@ -2,4 +2,5 @@
 
 from gpt2lab.cli.main import main
 
-main()
+if __name__ == "__main__":  # worker processes import this file again
+    main()

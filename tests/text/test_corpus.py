@@ -7,7 +7,6 @@ import pytest
 
 from corpora import SENTENCES, corpus
 from gpt2lab.core.errors import UserError
-from gpt2lab.text import corpus as corpora
 from gpt2lab.text.corpus import open_corpus
 from vocabularies import small
 
@@ -20,9 +19,8 @@ TRAIN = [text for index, text in enumerate(SENTENCES) if index % 10 != 9]
 
 
 @pytest.mark.parametrize("shard_tokens", [7, 100, 10**8])
-def test_the_stream_is_every_document_after_an_end_of_text_whatever_the_shards(tmp_path, monkeypatch, shard_tokens):
-    monkeypatch.setattr(corpora, "SHARD_TOKENS", shard_tokens)
-    corpus(tmp_path / "c")
+def test_the_stream_is_every_document_after_an_end_of_text_whatever_the_shards(tmp_path, shard_tokens):
+    corpus(tmp_path / "c", shard_tokens=shard_tokens)
     split = open_corpus(tmp_path / "c").split("train")
     expected = stream(TRAIN)
     assert np.array_equal(split.read(0, split.tokens), expected)

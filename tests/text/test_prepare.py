@@ -1,37 +1,176 @@
-"""`prepare`: built-in text and plain files, split by a stable hash, done once."""
+"""`prepare`: every source, split so that no document is on both sides, done once, nothing lost in silence."""
 
+import json
+import lzma
+
+import numpy as np
 import pytest
+from vocabularies import SAMPLE, small
 
 from gpt2lab.core.errors import UserError
-from gpt2lab.text import builtin
-from gpt2lab.text.prepare import prepare, split_of
-from gpt2lab.text.settings import PrepareSettings
+from gpt2lab.text import builtin, routing
+from gpt2lab.text.corpus import open_corpus
+from gpt2lab.text.prepare import prepare
+from gpt2lab.text.settings import ColumnSettings, PrepareSettings
+
+SMALL = PrepareSettings(vocabulary=300)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tokenizer") / "small"
+    folder.mkdir()
+    small().save(folder)
+    return str(folder)
 
 
 @pytest.fixture(scope="module")
 def docs():
-    return list(builtin.docs())
+    return [document.text for document in builtin.documents("docs")]
+
+
+def words(corpus, name):
+    split = corpus.split(name)
+    ends = np.append(split.starts[1:], split.tokens)
+    return [small().decode(split.read(int(a) + 1, int(b))) for a, b in zip(split.starts, ends)]
 
 
 def test_builtin_docs_are_real_english_and_about_half_a_million_tokens(docs):
     text = "\n\n".join(docs)
-    words = text.lower().split()
+    found = text.lower().split()
     assert 300 < len(docs) < 3000
     assert 1_200_000 < len(text) < 4_000_000
-    assert 0.04 < sum(word == "the" for word in words) / len(words) < 0.09
+    assert 0.04 < sum(word == "the" for word in found) / len(found) < 0.09
     assert ">>>" not in text
 
 
 def test_builtin_docs_are_the_same_every_time(docs):
-    assert list(builtin.docs()) == docs
+    assert [document.text for document in builtin.documents("docs")] == docs
 
 
-def test_the_split_of_a_document_depends_on_its_text_alone():
+@pytest.mark.parametrize("name", builtin.NAMES)
+def test_every_builtin_set_becomes_a_corpus(tmp_path, tokenizer, name):
+    corpus = prepare(f"builtin:{name}", tmp_path / "c", tokenizer, PrepareSettings())
+    assert {"train", "validation"} <= set(corpus.splits)
+    assert bool(corpus.manifest["labels"]) is (name == "topics")
+
+
+def rows(path, texts):
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    return str(path)
+
+
+TEXTS = [f"Document number {number}. {SAMPLE[number : number + 60]}" for number in range(400)]
+
+
+def test_no_document_is_on_both_sides_and_all_are_somewhere(tmp_path, tokenizer):
     settings = PrepareSettings(validation=0.2, test=0.1)
-    splits = [split_of(f"text {number}", settings) for number in range(3000)]
-    assert splits == [split_of(f"text {number}", settings) for number in range(3000)]
-    for name, share in (("validation", 0.2), ("test", 0.1), ("train", 0.7)):
-        assert splits.count(name) / 3000 == pytest.approx(share, abs=0.03)
+    corpus = prepare(rows(tmp_path / "a.jsonl", TEXTS), tmp_path / "c", tokenizer, settings)
+    found = {name: words(corpus, name) for name in ("train", "validation", "test")}
+    assert sorted(text for texts in found.values() for text in texts) == sorted(TEXTS)
+    for name, share in (("train", 0.7), ("validation", 0.2), ("test", 0.1)):
+        assert len(found[name]) / len(TEXTS) == pytest.approx(share, abs=0.06)
+
+
+def test_the_split_of_a_document_depends_on_its_text_alone(tmp_path, tokenizer):
+    """More rows, another order, another file: whoever was validation stays validation."""
+    settings = PrepareSettings(validation=0.2)
+    one = prepare(rows(tmp_path / "a.jsonl", TEXTS[:200]), tmp_path / "c", tokenizer, settings)
+    other = prepare(rows(tmp_path / "b.jsonl", TEXTS[::-1]), tmp_path / "d", tokenizer, settings)
+    assert set(words(one, "validation")) <= set(words(other, "validation"))
+
+
+def test_the_first_shard_is_validation_where_that_is_asked_for(tmp_path, tokenizer):
+    """As published scripts do it: by position, in the middle of a document if need be."""
+    settings = PrepareSettings(validation="first-shard", shard_tokens=1000)
+    corpus = prepare(rows(tmp_path / "a.jsonl", TEXTS), tmp_path / "c", tokenizer, settings)
+    stream = np.concatenate([[small().end_of_text, *small().encode(text)] for text in TEXTS])
+    validation, train = corpus.split("validation"), corpus.split("train")
+    assert validation.tokens == 1000
+    assert np.array_equal(validation.read(0, 1000), stream[:1000])
+    assert np.array_equal(train.read(0, train.tokens), stream[1000:])
+
+
+def test_fewer_than_a_hundred_documents_are_cut_at_a_paragraph_near_the_end_and_it_is_said(tmp_path, tokenizer, capsys):
+    book = "".join(f"Paragraph {number} of the book.\nIt has two lines.\n\n" for number in range(900))
+    (tmp_path / "book.txt").write_text(book)
+    corpus = prepare(str(tmp_path / "book.txt"), tmp_path / "c", tokenizer, PrepareSettings())
+    (train,), (validation,) = words(corpus, "train"), words(corpus, "validation")
+    assert train + validation == book
+    assert validation.startswith("Paragraph")
+    assert 0.04 < len(validation) / len(book) < 0.06
+    assert "fewer than 100 documents" in capsys.readouterr().out
+    for name, text in (("train", train), ("validation", validation)):
+        manifest = corpus.manifest["splits"][name]
+        assert (manifest["bytes"], manifest["words"]) == (len(text.encode()), len(text.split()))
+
+
+def test_a_text_longer_than_a_piece_is_still_one_document(tmp_path, tokenizer, monkeypatch):
+    monkeypatch.setattr("gpt2lab.text.sources.PIECE_BYTES", 5_000)
+    (tmp_path / "long.txt").write_text(SAMPLE * 4)
+    corpus = prepare(str(tmp_path / "long.txt"), tmp_path / "c", tokenizer, PrepareSettings(validation=0))
+    split = corpus.split("train")
+    assert split.manifest["documents"] == 1
+    assert np.array_equal(split.read(1, split.tokens), small().encode(SAMPLE * 4))
+    assert split.manifest["bytes"] == len((SAMPLE * 4).encode())
+    assert split.manifest["words"] == len((SAMPLE * 4).split())
+
+
+def test_rows_that_cannot_be_read_are_counted_and_named_or_stop_a_strict_call(tmp_path, tokenizer, capsys):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "fine"}\n{"text": null}\nnot json\n{"text": "fine too"}\n{"other": 1}\n{"text": "  "}\n')
+    corpus = prepare(str(path), tmp_path / "c", tokenizer, PrepareSettings(validation=0))
+    left_out = corpus.manifest["left_out"]
+    assert sum(found["count"] for found in left_out.values()) == 4
+    places = [place for found in left_out.values() for place in found["places"]]
+    assert {"row 2", "row 3", "row 5", "row 6"} == {place.split(", ")[1] for place in places}
+    assert "left out" in capsys.readouterr().err
+    with pytest.raises(UserError) as caught:
+        prepare(str(path), tmp_path / "d", tokenizer, PrepareSettings(validation=0), strict=True)
+    assert "row 2" in str(caught.value)
+    assert not (tmp_path / "d").exists()
+
+
+def test_repeats_and_short_texts_are_left_out_and_counted(tmp_path, tokenizer):
+    texts = ["a first text", "another text", "a first text", "tiny", "another text", "a third text"]
+    settings = PrepareSettings(validation=0, deduplicate=True, minimum_length=6)
+    corpus = prepare(rows(tmp_path / "a.jsonl", texts), tmp_path / "c", tokenizer, settings)
+    assert words(corpus, "train") == ["a first text", "another text", "a third text"]
+    counts = {reason: found["count"] for reason, found in corpus.manifest["left_out"].items()}
+    assert counts == {"the same text came before": 2, "shorter than the minimum": 1}
+
+
+def test_labels_and_prompts_of_columns_reach_the_corpus(tmp_path, tokenizer):
+    lines = [{"q": f"Question {n}?", "a": f" Answer {n}.", "kind": "even" if n % 2 == 0 else "odd"} for n in range(150)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    columns = ColumnSettings(prompt="q", completion="a", label="kind")
+    corpus = prepare(str(tmp_path / "a.jsonl"), tmp_path / "c", tokenizer, PrepareSettings(), columns=columns)
+    assert corpus.manifest["labels"] == ["even", "odd"]
+    split = corpus.split("train")
+    assert np.array_equal(np.bincount(split.of_documents("labels")) > 0, [True, True])
+    assert (split.of_documents("prompts") > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("none", "a @-@ b 1 @,@ 000", "a @-@ b 1 @,@ 000"),
+        ("hyphen-only", "a @-@ b 1 @,@ 000", "a-b 1 @,@ 000"),
+        ("wikitext", 'a @-@ b 1 @,@ 000 ( x ) , " y " .', 'a-b 1,000 (x), "y" .'),
+    ],
+)
+def test_detokenisation_is_a_named_choice_that_is_stored(tmp_path, tokenizer, name, before, after):
+    settings = PrepareSettings(validation=0, detokenise=name)
+    corpus = prepare(rows(tmp_path / "a.jsonl", [before]), tmp_path / "c", tokenizer, settings)
+    assert words(corpus, "train") == [after]
+    assert corpus.manifest["settings"]["detokenise"] == name
+
+
+def test_a_tokenizer_can_be_trained_on_the_very_data(tmp_path):
+    corpus = prepare(rows(tmp_path / "a.jsonl", TEXTS), tmp_path / "c", "own", PrepareSettings(vocabulary=350))
+    builtin_one = prepare(rows(tmp_path / "a.jsonl", TEXTS), tmp_path / "d", "builtin", PrepareSettings(vocabulary=350))
+    assert corpus.vocabulary == 350
+    assert corpus.manifest["splits"]["train"]["tokens"] < builtin_one.manifest["splits"]["train"]["tokens"]
 
 
 def test_the_same_call_again_finds_it_finished_and_another_names_the_difference(tmp_path, capsys):
@@ -47,15 +186,54 @@ def test_the_same_call_again_finds_it_finished_and_another_names_the_difference(
         prepare(str(tmp_path / "a.txt"), tmp_path / "c", "builtin", settings)
 
 
-def test_text_that_is_not_utf8_is_named_with_its_line(tmp_path):
-    (tmp_path / "a.txt").write_bytes(b"fine\nalso fine\n\xff\xfe\n")
-    with pytest.raises(UserError, match="not UTF-8") as caught:
-        prepare(str(tmp_path / "a.txt"), tmp_path / "c", "builtin", PrepareSettings(vocabulary=300))
-    assert "line 3" in str(caught.value)
+@pytest.mark.parametrize("content", [b"", b"  \n ", b"\xff\xfe\n"])
+def test_a_file_without_text_is_no_corpus(tmp_path, tokenizer, content):
+    (tmp_path / "a.txt").write_bytes(content)
+    with pytest.raises(UserError, match="no document is left"):
+        prepare(str(tmp_path / "a.txt"), tmp_path / "c", tokenizer, PrepareSettings())
     assert not (tmp_path / "c").exists()
 
 
-def test_data_that_does_not_exist_is_named(tmp_path):
-    for name in ("builtin:nothing", "nowhere.txt", "hub"):
-        with pytest.raises(UserError):
-            prepare(name, tmp_path / "c", "builtin", PrepareSettings(vocabulary=300))
+@pytest.mark.parametrize("name", ["builtin:nothing", "nowhere.txt", "hub", "wikitext-2", "hub:someone/data"])
+def test_data_that_is_not_there_is_named(tmp_path, tokenizer, name):
+    with pytest.raises(UserError):
+        prepare(name, tmp_path / "c", tokenizer, SMALL)
+
+
+def test_routing_by_hash_follows_the_shares():
+    hashes = np.random.default_rng(1).integers(0, 2**64, (5000, 2), dtype=np.uint64)
+    routed = routing.by_hash(hashes, PrepareSettings(validation=0.2, test=0.1))
+    for code, share in ((routing.TRAIN, 0.7), (routing.VALIDATION, 0.2), (routing.TEST, 0.1)):
+        assert (routed == code).mean() == pytest.approx(share, abs=0.02)
+
+
+@pytest.mark.real_data
+def test_the_real_sets_by_name_have_their_known_counts(real_data, tmp_path):
+    def made(name, folder):
+        gpt2 = str(real_data / "gpt2-bpe")
+        manifest = prepare(name, tmp_path / name, gpt2, PrepareSettings(), local=real_data / folder).manifest
+        assert manifest["left_out"] == {}
+        return manifest["splits"]
+
+    raw = made("wikitext-2", "wikitext-2")
+    assert {name: split["documents"] for name, split in raw.items()} == {"validation": 60, "test": 62}
+    assert raw["test"]["words"] == 241_211
+    tokenised = made("wikitext-2-tokenised", "wikitext-2")
+    assert tokenised["train"]["documents"] == 629
+    files = {"train": "train", "validation": "valid", "test": "test"}
+    published = {"train": 2_088_628, "validation": 217_646, "test": 245_569}  # an end of line a row counted in
+    for name, expected in published.items():
+        with lzma.open(real_data / "wikitext-2" / f"{files[name]}.txt.xz", "rt") as file:
+            assert tokenised[name]["words"] + sum(1 for _ in file) == expected
+    news = made("ag-news", "ag-news")
+    assert news["train"]["documents"] + news["validation"]["documents"] == 22_505
+    assert news["test"]["documents"] == 7_600
+    labels = open_corpus(tmp_path / "ag-news").split("test").of_documents("labels")
+    assert np.bincount(labels).tolist() == [1900] * 4
+    assert made("hellaswag", "hellaswag")["validation"]["documents"] == 10_042
+    shakespeare = made("tinyshakespeare", "tinyshakespeare")
+    assert sum(split["bytes"] for split in shakespeare.values()) == 1_115_394
+    assert sum(split["tokens"] for split in shakespeare.values()) == 338_025 + 2  # an end-of-text on each side
+    pages = made("fineweb", "fineweb")
+    assert sum(split["documents"] for split in pages.values()) == 300
+    assert sum(split["tokens"] for split in pages.values()) == 215_790 + 300

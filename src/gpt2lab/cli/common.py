@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-Arguments = Annotated[list[str] | None, typer.Argument(metavar="[key.path=value]...", show_default=False)]
+
+def _words(metavar: str) -> Any:
+    return typer.Argument(metavar=f"{metavar} [key.path=value]...".strip(), show_default=False)
+
+
+Data = Annotated[list[str] | None, _words("DATA")]
+Model = Annotated[list[str] | None, _words("MODEL")]
+RecipeName = Annotated[list[str] | None, _words("RECIPE")]
+Study = Annotated[list[str] | None, typer.Argument(metavar="STUDY", show_default=False)]
+Overrides = Annotated[list[str] | None, _words("")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps", metavar="NAME")]
 Json = Annotated[bool, typer.Option("--json", help="one JSON object as the last line of standard output")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="say nothing but warnings and errors")]
@@ -45,15 +53,12 @@ def prepare_console(json: bool, quiet: bool) -> None:
 def only_values(arguments: list[str] | None, wanted: str, count: int | None = 1) -> tuple[list[str], list[str]]:
     """(values, overrides), where a verb takes so many values and no more."""
     from gpt2lab.core.errors import UserError
-    from gpt2lab.core.settings import split
+    from gpt2lab.core.settings import UNDOTTED, split
 
     values, overrides = split(arguments or [])
     if count is not None and len(values) != count:
         found = " ".join(values) or "nothing"
-        raise UserError(f"expected {wanted}, found {found}", way_out="settings are written key.path=value")
+        loose = next((value for value in values if UNDOTTED.match(value)), None)
+        hint = f"settings have a dot: write {loose!r} as group.{loose}" if loose else f"give {wanted}"
+        raise UserError(f"expected {wanted}, found {found}", way_out=f"{hint}; --help shows an example")
     return values, overrides
-
-
-def shown(path: Path) -> str:
-    """A path as people would type it."""
-    return str(path)

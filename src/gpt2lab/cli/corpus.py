@@ -1,33 +1,64 @@
-"""`gpt2lab corpus`: look into a corpus."""
+"""`gpt2lab corpus`: look into a corpus, and check it."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from gpt2lab.cli.common import Json, prepare_console
 
-app = typer.Typer(help="Look into a corpus.", no_args_is_help=True, rich_markup_mode=None)
-
-
-@app.callback()
-def root() -> None:
-    """Without this, typer would take a single verb for the whole group."""
+app = typer.Typer(help="Look into a corpus, and check it.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command()
 def show(corpus: Path, json: Json = False) -> None:
-    """What a corpus holds and where it comes from."""
+    """What a corpus holds: counts, lengths, use of the vocabulary, bytes a token."""
     from gpt2lab.core import console
+    from gpt2lab.text import inspection
     from gpt2lab.text.corpus import open_corpus
 
     prepare_console(json, False)
     opened = open_corpus(corpus)
-    rows = [
-        (name, split["documents"], split["tokens"], split["bytes"], f"{split['bytes'] / split['tokens']:.2f}")
-        for name, split in opened.manifest["splits"].items()
-    ]
-    console.table(str(corpus), ("split", "documents", "tokens", "bytes", "bytes a token"), rows)
-    console.say(f"source: {opened.manifest['source']}")
-    console.result(opened.manifest)
+    found = {name: inspection.statistics(opened.split(name), opened.vocabulary) for name in opened.splits}
+    measures = list(next(iter(found.values())))
+    console.table(str(corpus), ("", *found), [(what, *(split[what] for split in found.values())) for what in measures])
+    console.say(f"source: {opened.manifest['source'].get('data')}; split by {opened.manifest.get('split_by')}")
+    for reason, left_out in opened.manifest.get("left_out", {}).items():
+        console.say(f"left out: {left_out['count']:,} × {reason}")
+    console.result({"manifest": opened.manifest, "statistics": found})
+
+
+@app.command()
+def preview(
+    corpus: Path,
+    split: Annotated[str, typer.Option("--split")] = "train",
+    documents: Annotated[int, typer.Option("--documents", min=1)] = 3,
+    tokens: Annotated[int, typer.Option("--tokens", min=1, help="of each document")] = 60,
+    json: Json = False,
+) -> None:
+    """The first documents, with a mark at the border of each token."""
+    from gpt2lab.core import console
+    from gpt2lab.text import inspection
+    from gpt2lab.text.corpus import open_corpus
+
+    prepare_console(json, False)
+    found = inspection.preview(open_corpus(corpus), split, documents, tokens)
+    for shown in found:
+        console.say(f"--- document {shown['document']}, {shown['tokens']:,} tokens")
+        console.say(shown["text"])
+    console.result(found)
+
+
+@app.command()
+def verify(corpus: Path, json: Json = False) -> None:
+    """Check every shard against its hash, its count and the vocabulary."""
+    from gpt2lab.core import console
+    from gpt2lab.text import inspection
+    from gpt2lab.text.corpus import open_corpus
+
+    prepare_console(json, False)
+    checked = inspection.verify(open_corpus(corpus))
+    console.say(f"{corpus}: {checked} shards, every hash agrees")
+    console.result({"corpus": str(corpus), "shards": checked, "verified": True})

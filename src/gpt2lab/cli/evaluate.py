@@ -6,15 +6,16 @@ from typing import Annotated
 
 import typer
 
-from gpt2lab.cli.common import Arguments, Device, Json, Quiet, only_values, prepare_console, verb
+from gpt2lab.cli.common import Device, Json, Model, Quiet, only_values, prepare_console, verb
 
 
 def register(app: typer.Typer) -> None:
-    app.command(**verb(evaluate="gpt2lab.measure.settings:EvaluateSettings"))(evaluate)
+    groups = {"evaluate": "gpt2lab.measure.settings:EvaluateSettings", "data": "gpt2lab.measure.settings:DataSettings"}
+    app.command(**verb(**groups))(evaluate)
 
 
 def evaluate(
-    arguments: Arguments = None,
+    arguments: Model = None,
     protocol: Annotated[str, typer.Option("--protocol", help="one or more, with commas")] = "perplexity/token-window",
     data: Annotated[str | None, typer.Option("--data", help="a text file, or a corpus folder")] = None,
     device: Device = "auto",
@@ -27,16 +28,24 @@ def evaluate(
     """
     from gpt2lab.core import console, hardware, settings
     from gpt2lab.core.errors import UserError
-    from gpt2lab.measure.settings import EvaluateSettings
+    from gpt2lab.measure.settings import Evaluation
 
     prepare_console(json, quiet)
     (model,), overrides = only_values(arguments, "one MODEL")
     if data is None:
         raise UserError("what to measure on is missing", way_out="add --data FILE or --data CORPUS")
-    chosen = settings.resolve(EvaluateSettings, overrides=[text.removeprefix("evaluate.") for text in overrides])
+    chosen = settings.resolve(Evaluation, overrides=overrides)
     from gpt2lab.measure import evaluate as measuring
 
     found = measuring.evaluate(model, protocol.split(","), data, chosen, hardware.choose_device(device))
-    rows = [(record["protocol"], f"{record['value']:.4f}", record["counts"]["tokens_scored"]) for record in found]
-    console.table("", ("protocol", "value", "tokens scored"), rows)
+    rows = [
+        (
+            record["protocol"],
+            f"{record['value']:.4f}",
+            record["counts"]["tokens_scored"],
+            record["settings"].get("split", "all"),
+        )
+        for record in found
+    ]
+    console.table("", ("protocol", "perplexity, lower is better", "tokens scored", "split"), rows)
     console.result(found[0] if len(found) == 1 else found)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gpt2lab.cli.common import Arguments, Device, Json, Quiet, only_values, prepare_console
+from gpt2lab.cli.common import Device, Json, Model, Quiet, only_values, prepare_console
 
 
 def register(app: typer.Typer) -> None:
@@ -14,7 +14,7 @@ def register(app: typer.Typer) -> None:
 
 
 def generate(
-    arguments: Arguments = None,
+    arguments: Model = None,
     prompt: Annotated[str, typer.Option("--prompt", help="the text to continue")] = "",
     samples: Annotated[int, typer.Option("--samples", min=1, help="how many continuations")] = 1,
     max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1)] = 100,

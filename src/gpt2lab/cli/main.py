@@ -21,6 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 for module in (run, prepare, pretrain, evaluate, generate, doctor):
     module.register(app)
@@ -57,6 +58,9 @@ def run_verb(arguments: list[str]) -> int:
         return _report(arguments, f"{stop.saved}\nnext: {stop.resume}", facts, INTERRUPTED)
     except (KeyboardInterrupt, typer.Abort):
         return _report(arguments, "interrupted", {"cause": "interrupted"}, INTERRUPTED)
+    except (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        mistake = UserError(error.strerror or str(error), place=error.filename, way_out="choose another path")
+        return _report(arguments, str(mistake), mistake.as_dict(), BAD_INPUT)
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has gone; there is nobody left to tell
         return FAILED

@@ -7,38 +7,64 @@ from typing import Annotated
 
 import typer
 
-from gpt2lab.cli.common import Arguments, Json, Quiet, only_values, prepare_console, verb
+from gpt2lab.cli.common import Data, Json, Quiet, only_values, prepare_console, verb
+
+TINY = "model.layers=4 model.heads=4 model.width=128 model.context=128 train.steps=200"
 
 
 def register(app: typer.Typer) -> None:
-    app.command(**verb(prepare="gpt2lab.text.settings:PrepareSettings"))(prepare)
+    groups = {"prepare": "gpt2lab.text.settings:PrepareSettings", "data": "gpt2lab.text.settings:ColumnSettings"}
+    app.command(**verb(**groups))(prepare)
 
 
 def prepare(
-    arguments: Arguments = None,
+    arguments: Data = None,
     out: Annotated[Path | None, typer.Option("--out", help="the corpus folder to make")] = None,
-    tokenizer: Annotated[str, typer.Option("--tokenizer", help="gpt2, a folder, or builtin")] = "gpt2",
+    local: Annotated[Path | None, typer.Option("--from", help="the folder that holds a named set's files")] = None,
+    tokenizer: Annotated[
+        str, typer.Option("--tokenizer", help="gpt2, a folder, builtin, or own: trained on DATA")
+    ] = "gpt2",
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="processes; one a core unless given")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="stop at the first row that cannot be read")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="the data sets that have names")] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Turn text into a corpus of token shards.
+    """Turn text into a corpus of token shards: built-in text, a named set, a file, a folder or a glob.
 
     Example: gpt2lab prepare builtin:docs --out corpora/docs --tokenizer builtin
     """
     from gpt2lab.core import console, settings
     from gpt2lab.core.errors import UserError
-    from gpt2lab.text.settings import PrepareSettings
+    from gpt2lab.text.settings import Preparation
 
     prepare_console(json, quiet)
-    (data,), overrides = only_values(arguments, "DATA: builtin:docs or a text file")
+    if listed:
+        _list()
+        return
+    (data,), overrides = only_values(arguments, "DATA: builtin:docs, a named set, a file, a folder or a glob")
     if out is None:
         raise UserError("where to put the corpus is missing", way_out="add --out FOLDER")
-    chosen = settings.resolve(PrepareSettings, overrides=[text.removeprefix("prepare.") for text in overrides])
+    chosen = settings.resolve(Preparation, overrides=overrides)
     from gpt2lab.text import prepare as preparation
 
-    corpus = preparation.prepare(data, out, tokenizer, chosen)
+    corpus = preparation.prepare(
+        data, out, tokenizer, chosen.prepare, columns=chosen.data, local=local, workers=workers, strict=strict
+    )
     splits = corpus.manifest["splits"]
     rows = [(name, split["documents"], split["tokens"], split["bytes"]) for name, split in splits.items()]
     console.table(str(out), ("split", "documents", "tokens", "bytes"), rows)
-    console.next_command(f"gpt2lab pretrain --data {out} --out RUN --size small train.steps=1000")
+    console.next_command(f"gpt2lab pretrain --data {out} --out RUN {TINY}")
     console.result({"corpus": str(out), **corpus.manifest})
+
+
+def _list() -> None:
+    from gpt2lab.core import console
+    from gpt2lab.text import builtin, named
+
+    rows = [(f"builtin:{name}", what, "", "made on the spot") for name, what in builtin.NAMES.items()]
+    rows += [(name, found.document, ", ".join(found.local), found.licence) for name, found in named.SETS.items()]
+    console.table("", ("name", "a document is", "splits", "licence"), rows)
+    console.result(
+        [{"name": name, "document": what, "splits": splits, "licence": licence} for name, what, splits, licence in rows]
+    )

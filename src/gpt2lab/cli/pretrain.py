@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from gpt2lab.cli.common import Arguments, Device, DryRun, Json, Quiet, only_values, prepare_console, verb
+from gpt2lab.cli.common import Device, DryRun, Json, Overrides, Quiet, only_values, prepare_console, verb
 
 Size = Annotated[str | None, typer.Option("--size", help="small, medium, large or xl")]
 
@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 
 def pretrain(
-    arguments: Arguments = None,
+    arguments: Overrides = None,
     data: Annotated[str | None, typer.Option("--data", help="the corpus folder")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="the run folder to make")] = None,
     size: Size = None,
@@ -41,12 +41,17 @@ def pretrain(
     _, overrides = only_values(arguments, "no further value", 0)
     if out is None:
         raise UserError("where to put the run is missing", way_out="add --out FOLDER")
-    values = {"device": device, **({"data": data} if data else {}), **({"model": {"size": size}} if size else {})}
-    stored = resume and not data
-    chosen = resumed(out) if stored else settings.resolve(RunSettings, values=values, overrides=overrides)
+    values: dict[str, Any] = {"device": device} if device != "auto" else {}
+    values |= {"data": str(Path(data).resolve())} if data else {}
+    values |= {"model": {"size": size}} if size else {}
+    if not data and not resume:
+        raise UserError("what to train on is missing", way_out="add --data CORPUS; gpt2lab prepare makes one")
+    if resume:
+        values = settings.merged(resumed(out).as_dict(), values)
+    chosen = settings.resolve(RunSettings, values=values, overrides=overrides)
     from gpt2lab.study import run
 
     facts = run.pretrain(chosen, out, resume=resume, dry_run=dry_run)
     if not dry_run:
         console.next_command(f'gpt2lab generate {out} --prompt "Once upon a time"')
-        console.result({"run": str(out), **facts})
+    console.result({"run": str(out), **facts})

@@ -8,18 +8,22 @@ from typing import Annotated
 
 import typer
 
+from gpt2lab.cli.common import Json, prepare_console
+
 app = typer.Typer(help="List, show and copy recipes.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.command("list")
-def list_recipes() -> None:
+def list_recipes(json: Json = False) -> None:
     """The recipes that ship with the package."""
     from gpt2lab.core import console
     from gpt2lab.study import recipe
 
+    prepare_console(json, False)
     rows = [(name, recipe.read(name, []).question) for name in recipe.shipped()]
     console.table("", ("recipe", "question"), rows)
     console.next_command(f"gpt2lab run {rows[0][0]} --out STUDY")
+    console.result([{"recipe": name, "question": question} for name, question in rows])
 
 
 @app.command()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gpt2lab.cli.common import Arguments, Device, DryRun, Json, Quiet, only_values, prepare_console, verb
+from gpt2lab.cli.common import Device, DryRun, Json, Quiet, RecipeName, Study, only_values, prepare_console, verb
 
 Out = Annotated[Path | None, typer.Option("--out", help="the study folder to make")]
 
@@ -29,7 +29,7 @@ def quickstart(
 
 
 def run(
-    arguments: Arguments = None,
+    arguments: RecipeName = None,
     out: Out = None,
     device: Device = "auto",
     dry_run: DryRun = False,
@@ -48,8 +48,11 @@ def run(
     _run(name, overrides, out, device, dry_run, json, quiet)
 
 
-def report(arguments: Arguments = None, json: Json = False, quiet: Quiet = False) -> None:
-    """Write a study's report again."""
+def report(arguments: Study = None, json: Json = False, quiet: Quiet = False) -> None:
+    """Write a study's report again.
+
+    Example: gpt2lab report studies/first
+    """
     from gpt2lab.core import console
     from gpt2lab.study import report as reports
 
@@ -62,14 +65,21 @@ def report(arguments: Arguments = None, json: Json = False, quiet: Quiet = False
 
 def _run(name: str, overrides: list[str], out: Path, device: str, dry_run: bool, json: bool, quiet: bool) -> None:
     from gpt2lab.core import console
+    from gpt2lab.core.errors import Interrupted
     from gpt2lab.study import recipe
 
     prepare_console(json, quiet)
     chosen = recipe.read(name, overrides)
     from gpt2lab.study import study
 
-    page = study.run(chosen, out, device, dry_run)
-    if page:
-        console.say(f"report: {page}")
-        console.next_command(f'gpt2lab generate {out / "runs" / "base"} --prompt "The module"')
-        console.result({"study": str(out), "report": str(page)})
+    if dry_run:
+        console.result(study.plan(chosen))
+        return
+    try:
+        page = study.run(chosen, out, device)
+    except Interrupted as stop:
+        again = " ".join(["gpt2lab run", name, "--out", str(out), *overrides])
+        raise Interrupted(stop.saved, again) from None
+    console.say(f"report: {page}")
+    console.next_command(f'gpt2lab generate {out / "runs" / "base"} --prompt "The module"')
+    console.result({"study": str(out), "report": str(page)})

@@ -61,13 +61,14 @@ def next_command(command: str) -> None:
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     from rich.table import Table
+    from rich.text import Text
 
-    drawn = Table(box=None, pad_edge=False)
+    drawn = Table(box=None, pad_edge=False, show_header=any(columns))
     numeric = [all(isinstance(row[i], int | float) for row in rows) for i in range(len(columns))]
     for name, number in zip(columns, numeric):
         drawn.add_column(name, justify="right" if number else "left", overflow="fold")
     for row in rows:
-        drawn.add_row(*(f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row))
+        drawn.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row))
     if _state.mode != "quiet":
         if title:
             _messages().print(title, style="bold", highlight=False, markup=False)

@@ -11,7 +11,7 @@ import hashlib
 import re
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -50,6 +50,17 @@ class RemoteFile:
 def looks_like_repository(name: str) -> bool:
     """`gpt2` and `owner/name` do, unless a file or folder of that name is here."""
     return bool(NAME.fullmatch(name)) and not Path(name).exists()
+
+
+@contextlib.contextmanager
+def not_a_folder(name: str, other_way: str = "") -> Iterator[None]:
+    """Whoever mistypes a path meets the Hub's error: say that there is no such folder either."""
+    try:
+        yield
+    except UserError as error:
+        way_out = ", ".join(filter(None, [error.way_out, other_way]))
+        cause = f"there is no folder {name!r} here, and as a Hub id: {error.cause}"
+        raise UserError(cause, place=error.place, way_out=way_out) from error
 
 
 def list_files(repository: str, *, kind: Kind, revision: str | None = None) -> list[RemoteFile]:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gpt2lab.core.errors import UserError
 
 OVERRIDE = re.compile(r"^[a-z_]+(\.[a-z0-9_]+)+=")
+UNDOTTED = re.compile(r"^[a-z_]+=")
 
 Positive = Annotated[int, Field(gt=0)]
 Natural = Annotated[int, Field(ge=0)]
@@ -92,13 +93,41 @@ def describe(model: type[Settings], prefix: str = "") -> list[tuple[str, str, st
         if inner:
             rows += describe(inner, f"{prefix}{name}.")
         else:
-            default = "" if field.is_required() else _plain(field.get_default(call_default_factory=True))
-            rows.append((f"{prefix}{name}", default, " ".join((field.description or "").split())))
+            default = "…" if field.is_required() else _plain(field.get_default(call_default_factory=True))
+            meaning = " ".join((field.description or "").split())
+            if choices := _choices(field.annotation):
+                meaning += f" One of {', '.join(choices)}."
+            rows.append((f"{prefix}{name}", default, f"{meaning} Required." if field.is_required() else meaning))
     return rows
+
+
+def _choices(annotation: Any) -> list[str]:
+    literals = [kind for kind in _alternatives(annotation) if typing.get_origin(kind) is typing.Literal]
+    found = [str(choice) for literal in literals for choice in typing.get_args(literal)]
+    return found if len(found) > 1 else []
 
 
 def _plain(value: Any) -> str:
     return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`values` with `changes` laid over them, group by group."""
+    both = {key: dict(value) if isinstance(value, dict) else value for key, value in values.items()}
+    _merge(both, changes)
+    return both
+
+
+def differences(there: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> list[str]:
+    """`train.seed: 1 there, 2 asked for`, for every setting that is not the same."""
+    found = []
+    for key, now in wanted.items():
+        before = there.get(key)
+        if isinstance(now, dict) and isinstance(before, dict):
+            found += differences(before, now, f"{prefix}{key}.")
+        elif before != now:
+            found.append(f"{prefix}{key}: {_plain(before)} there, {_plain(now)} asked for")
+    return found
 
 
 def _merge(into: dict[str, Any], values: dict[str, Any]) -> None:
@@ -173,11 +202,23 @@ def _explain(model: type[Settings], detail: Any, places: dict[KeyPath, str]) -> 
             group = _settings_in(group) or model
         message = _no_such_key(str(path[-1]), group, path[:-1])
     elif detail["type"] == "missing":
+        path = _first_required(model, path)
         message = "is required"
     elif "input" in detail and not isinstance(detail["input"], dict):
         message += f" (got {detail['input']!r})"
     place = next((places[path[:n]] for n in range(len(path), 0, -1) if path[:n] in places), None)
     return f"{'.'.join(map(str, path))}: {message}" + (f" ({place})" if place else "")
+
+
+def _first_required(model: type[Settings], path: KeyPath) -> KeyPath:
+    """Of a whole group that is missing, what must be given in it."""
+    group: Any = model
+    for key in path:
+        group = group.model_fields[key].annotation if isinstance(key, str) and group else None
+        group = _settings_in(group)
+    if group:
+        path += tuple(name for name, field in group.model_fields.items() if field.is_required())[:1]
+    return path
 
 
 def _no_such_key(key: str, group: type[Settings], parents: Sequence[str | int]) -> str:

@@ -5,20 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gpt2lab.core import files
+from gpt2lab.core import console, files
 from gpt2lab.core.errors import UserError
 from gpt2lab.measure import perplexity, records
-from gpt2lab.measure.settings import EvaluateSettings
+from gpt2lab.measure.settings import Evaluation
 from gpt2lab.model.gpt2 import GPT2
 from gpt2lab.model.reading import find_model, read_language_model, weight_hash
 from gpt2lab.text import tokenizer as tokenizers
 from gpt2lab.text.corpus import is_corpus, open_corpus
-from gpt2lab.text.prepare import read_text
+from gpt2lab.text.opening import open_binary
 
 PROTOCOLS = ("perplexity/token-window", "perplexity/blocks")
 
 
-def evaluate(source: str, protocols: list[str], data: str, settings: EvaluateSettings, device: Any) -> list[dict]:
+def evaluate(source: str, protocols: list[str], data: str, settings: Evaluation, device: Any) -> list[dict]:
     """One record a protocol, each also written to the model's results."""
     if unknown := [name for name in protocols if name not in PROTOCOLS]:
         raise UserError(f"there is no protocol {unknown[0]!r}", way_out=f"known: {', '.join(PROTOCOLS)}")
@@ -34,20 +34,37 @@ def evaluate(source: str, protocols: list[str], data: str, settings: EvaluateSet
     return found
 
 
-def _measure(name: str, model: GPT2, folder: Path, data: Path, settings: EvaluateSettings) -> dict[str, Any]:
+def _measure(name: str, model: GPT2, folder: Path, data: Path, settings: Evaluation) -> dict[str, Any]:
     if name == "perplexity/blocks":
+        if not is_corpus(data):
+            raise UserError(f"{name} is measured on a corpus", place=data, way_out="gpt2lab prepare DATA --out CORPUS")
         corpus = open_corpus(data)
-        split = next(split for split in ("test", "validation", "train") if split in corpus.splits)
+        split = settings.data.split or next(
+            split for split in ("test", "validation", "train") if split in corpus.splits
+        )
+        if split == "train":
+            console.warn("this is the split that models are trained on; its perplexity says little about new text")
         _check_tokenizer(corpus.manifest["tokenizer"]["hash"], folder, data)
-        return perplexity.blocks(model, corpus.split(split), settings.context or model.config.context)
+        return perplexity.blocks(model, corpus.split(split), perplexity.context_for(model, settings.evaluate))
     if is_corpus(data):
         raise UserError(
             f"{name} is defined on text, and this is a corpus of tokens",
             place=data,
             way_out="name the text the corpus was made from",
         )
-    ids = tokenizers.load(folder).encode(read_text(data)).astype("int64")
-    return perplexity.token_window(model, ids, settings)
+    ids = tokenizers.load(folder).encode(_text(data)).astype("int64")
+    return perplexity.token_window(model, ids, settings.evaluate)
+
+
+def _text(path: Path) -> str:
+    """A text file exactly as it stands, also a compressed one."""
+    with open_binary(path) as file:
+        content = file.read()
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise UserError(f"not UTF-8: {error.reason}", place=f"{path}, line {line}", way_out="save it as UTF-8") from error
 
 
 def _describe(data: Path) -> dict[str, Any]:

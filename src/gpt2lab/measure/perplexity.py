@@ -48,7 +48,7 @@ def token_window(model: GPT2, ids: NDArray[np.int64], settings: EvaluateSettings
     if len(ids) < 2:
         raise UserError(f"the text has {len(ids)} tokens, and perplexity needs at least 2", way_out="use a longer text")
     check_ids(torch.from_numpy(ids), model.config)
-    context = min(settings.context or model.config.context, model.config.context)
+    context = context_for(model, settings)
     stride = settings.stride or max(1, context // 2)
     plan = windows(len(ids), context, stride)
     device = next(model.parameters()).device
@@ -67,6 +67,13 @@ def token_window(model: GPT2, ids: NDArray[np.int64], settings: EvaluateSettings
         {"context": context, "stride": stride, "start_token": None},
         circumstances(device, "fp32", time.perf_counter() - begin, scored),
     )
+
+
+def context_for(model: GPT2, settings: EvaluateSettings) -> int:
+    wanted, most = settings.context or model.config.context, model.config.context
+    if not 2 <= wanted <= most:
+        raise UserError(f"evaluate.context is {wanted}, and this model can see 2 to {most} tokens")
+    return wanted
 
 
 def blocks(model: GPT2, split: Split, block: int) -> dict[str, Any]:
@@ -101,7 +108,7 @@ def _result(
         "protocol": protocol,
         "value": math.exp(total / scored),
         "interval": None,
-        "interval_note": "one stream is one document; fewer than ten documents carry no interval",
+        "interval_note": "not computed by this version",
         "counts": {"tokens_scored": scored},
         "sum_nll": total,
         "settings": settings,

@@ -63,7 +63,8 @@ def find_model(source: str | Path) -> Path:
     if not hub.looks_like_repository(name):
         raise UserError("there is no such model folder", place=path, way_out="check the path, or name a Hub model")
     repository = HUB_NAMES.get(name, name)
-    return hub.fetch(repository, [*SIDE_FILES, *_weights_on_hub(repository)])
+    with hub.not_a_folder(name):
+        return hub.fetch(repository, [*SIDE_FILES, *_weights_on_hub(repository)])
 
 
 def read_config(folder: Path) -> GPT2Config:

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 
 from gpt2lab import __version__
-from gpt2lab.core import console, environment, files, hardware
+from gpt2lab.core import console, environment, files, hardware, hub_source
 
 EXTRAS = {
     "fast": (("fastokens",), "text to ids about ten times faster than tiktoken"),
-    "qlora": (("bitsandbytes",), "4-bit base weights for finetune --method qlora"),
-    "track": (("wandb", "tensorboard"), "training curves in W&B or TensorBoard"),
-    "harness": (("lm-eval", "accelerate"), "any task of lm-evaluation-harness on our engine"),
+    "qlora": (("bitsandbytes",), "4-bit base weights (for tuning, which is planned)"),
+    "track": (("wandb", "tensorboard"), "training curves in W&B or TensorBoard (planned)"),
+    "harness": (("lm-eval", "accelerate"), "any task of lm-evaluation-harness on our engine (planned)"),
 }
 
 
@@ -49,7 +49,11 @@ def _speed(device: torch.device) -> dict[str, str]:
         for precision in precisions
     }
     peak = hardware.peak_flops(device)
-    return measured | {"data sheet": f"{peak / 1e12:,.0f} TFLOP/s" if peak else "unknown; use the measured rate"}
+    return measured | {
+        "data sheet": f"{peak / 1e12:,.0f} TFLOP/s"
+        if peak
+        else "none known for this device: compare with the measured rate"
+    }
 
 
 def _software() -> dict[str, str]:
@@ -65,7 +69,9 @@ def _extra(name: str) -> str:
 
 def _offline() -> dict[str, str]:
     return {
-        "mode": "GPT2LAB_OFFLINE is set: the network is never tried" if environment.offline() else "network allowed",
+        "mode": "GPT2LAB_OFFLINE or HF_HUB_OFFLINE is set: the network is never tried"
+        if hub_source.offline()
+        else "network allowed",
         "works without network": "quickstart, built-in text and tokenizer, own files, own models",
         "needs it once": "models and tokenizers by Hub id, afterwards from the cache",
         "cache of gpt2lab": str(files.home()),

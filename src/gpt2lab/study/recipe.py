@@ -10,15 +10,15 @@ from gpt2lab.core.errors import UserError
 from gpt2lab.core.settings import Settings
 from gpt2lab.generate.settings import SamplingSettings
 from gpt2lab.model.settings import ModelSettings
-from gpt2lab.text.settings import PrepareSettings
+from gpt2lab.text.settings import ColumnSettings, PrepareSettings
 from gpt2lab.train.settings import TrainSettings
 
 
-class DataSettings(Settings):
+class DataSettings(ColumnSettings):
     source: str
-    """A text file, or builtin:docs."""
+    """Built-in data, a named set, a file, a folder or a glob."""
     tokenizer: str = "gpt2"
-    """gpt2, builtin, or a folder."""
+    """gpt2, builtin, own (trained on this very data), or a folder."""
 
 
 class Recipe(Settings):

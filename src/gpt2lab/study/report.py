@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 
 from gpt2lab.core import files, lines
+from gpt2lab.core.errors import UserError
 from gpt2lab.model.config import from_huggingface, parameter_count
 
 
@@ -20,6 +21,8 @@ def write(study: Path) -> Path:
 
 def facts(study: Path) -> dict[str, Any]:
     """Everything the page shows, each from the file that holds it."""
+    if not (study / "study.json").is_file():
+        raise UserError("no study is here", place=study, way_out="name the folder that gpt2lab run made")
     return {
         "recipe": files.read_json(study / "study.json"),
         "corpus": files.read_json(study / "corpus" / "corpus.json"),

@@ -12,9 +12,10 @@ import torch
 import yaml
 
 from gpt2lab.core import console, environment, files, hardware, lines, lock
+from gpt2lab.core import settings as strict
 from gpt2lab.core.errors import Interrupted, UserError
 from gpt2lab.measure import perplexity, records
-from gpt2lab.model.config import GPT2Config, describe
+from gpt2lab.model.config import GPT2Config, describe, parameter_count
 from gpt2lab.model.gpt2 import GPT2, build, initialise
 from gpt2lab.model.reading import weight_hash
 from gpt2lab.model.writing import write_model
@@ -24,6 +25,8 @@ from gpt2lab.text.corpus import Corpus, open_corpus
 from gpt2lab.train import loop, optimizer
 from gpt2lab.train.objectives import language_modelling
 from gpt2lab.train.validation import summed_loss
+
+MANY_EPOCHS = 20
 
 
 @dataclass
@@ -40,18 +43,19 @@ class Validate:
 
 def pretrain(settings: RunSettings, out: Path, *, resume: bool = False, dry_run: bool = False) -> dict[str, Any]:
     """Train from random weights; the run folder holds everything when this returns."""
+    if (finished := _finished(out, settings)) is not None:
+        console.say(f"{out}: already finished with these settings")
+        return finished
     corpus = open_corpus(Path(settings.data))
     tokenizer = corpus.tokenizer()
     config = settings.model.config(tokenizer.size, tokenizer.end_of_text)
     plan = _plan(settings, config)
     rows = Blocks(corpus.split("train"), settings.train.block or config.context)
+    if rows.rows == 0:
+        raise UserError("the corpus holds no text to train on", place=corpus.folder, way_out="prepare more text")
     if dry_run:
-        _announce(config, plan, rows, build(GPT2, config))
-        return {}
+        return _announce(config, plan, rows, build(GPT2, config))
     with lock.locked(out / ".lock"):
-        if (finished := _finished(out, settings)) is not None:
-            console.say(f"{out}: already finished with these settings")
-            return finished
         _begin(out, settings, corpus, plan, resume)
         model = build(GPT2, config, settings.model.vocabulary_multiple)
         initialise(model, settings.train.seed)
@@ -77,22 +81,36 @@ def _plan(settings: RunSettings, config: GPT2Config) -> loop.Plan:
     return loop.Plan(settings.train, device, precision, batch_rows, micro_batch)
 
 
-def _announce(config: GPT2Config, plan: loop.Plan, rows: Blocks, model: GPT2) -> None:
+def _announce(config: GPT2Config, plan: loop.Plan, rows: Blocks, model: GPT2) -> dict[str, Any]:
+    """Say what will happen before it does; the same as plain data."""
     train = plan.settings
+    epochs = train.steps * plan.batch_rows / rows.rows
     console.say(f"model: {describe(config)}")
     console.say(
-        f"training: {train.steps:,} steps of {plan.batch_rows} rows of {rows.block} tokens "
-        f"({train.steps * plan.batch_rows / max(1, rows.rows):.2f} epochs), "
+        f"training: {train.steps:,} steps of {plan.batch_rows} rows of {rows.block} tokens ({epochs:.2f} epochs), "
         f"on {hardware.device_name(plan.device)}, {plan.precision}"
     )
-    table = [
-        (group.name, group.count, f"{train.learning_rate:g}", f"{group.weight_decay:g}")
-        for group in optimizer.groups(model, train)
-    ]
+    if epochs > MANY_EPOCHS:
+        console.warn(f"every text will be seen {epochs:,.0f} times: the corpus is small for so many steps")
+    groups = optimizer.groups(model, train)
+    table = [(group.name, group.count, f"{train.learning_rate:g}", f"{group.weight_decay:g}") for group in groups]
     console.table("what will be trained", ("group", "parameters", "highest rate", "weight decay"), table)
+    return {
+        "parameters": parameter_count(config),
+        "trainable": {group.name: group.count for group in groups},
+        "steps": train.steps,
+        "rows_a_step": plan.batch_rows,
+        "tokens_a_row": rows.block,
+        "tokens": train.steps * plan.batch_rows * rows.block,
+        "epochs": epochs,
+        "device": hardware.device_name(plan.device),
+        "precision": plan.precision,
+    }
 
 
 def _begin(out: Path, settings: RunSettings, corpus: Corpus, plan: loop.Plan, resume: bool) -> None:
+    if (out / "study.json").is_file():
+        raise UserError("a study is here", place=out, way_out="choose another --out")
     if (out / "run.yaml").is_file():
         if not resume:
             raise UserError("an unfinished run is here", place=out, way_out=f"gpt2lab pretrain --resume --out {out}")
@@ -128,21 +146,14 @@ def _finished(out: Path, settings: RunSettings) -> dict[str, Any] | None:
 
 
 def _refuse_change(out: Path, settings: RunSettings) -> None:
-    before, now = _flat(resumed(out).as_dict()), _flat(settings.as_dict())
-    changed = [
-        f"{key}: {before.get(key)!r} there, {now.get(key)!r} asked for" for key in now if before.get(key) != now[key]
-    ]
-    if changed:
+    """The corpus may have moved, and the device is the user's affair: what they hold is checked by its hash."""
+    free = {"data", "device"}
+    there = {key: value for key, value in resumed(out).as_dict().items() if key not in free}
+    wanted = {key: value for key, value in settings.as_dict().items() if key not in free}
+    if changed := strict.differences(there, wanted):
         raise UserError(
             "a run with other settings is here: " + "; ".join(changed), place=out, way_out="choose another --out"
         )
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
 
 
 def _probes(corpus: Corpus, block: int, every: int) -> list[loop.Probe]:
@@ -157,6 +168,10 @@ def _finish(out: Path, model: GPT2, corpus: Corpus, block: int, outcome: loop.Ou
         record["model"] = {"path": "model", "weights": weight_hash(out / "model")}
         record["data"] = {"path": str(corpus.folder), "hash": corpus.hash}
         records.write(out / "results", record)
+        scored = record["counts"]["tokens_scored"]
+        console.say(f"validation: perplexity {record['value']:.2f} ({record['protocol']}, {scored:,} tokens)")
+    else:
+        console.warn("the corpus has no validation split, so nothing was measured on text that training did not see")
     stored = files.read_json(out / "run.json")
     stored |= {
         "state": "finished",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from gpt2lab.core import console, files, hardware, lines
+from gpt2lab.core import settings as strict
 from gpt2lab.core.errors import UserError
 from gpt2lab.generate.generate import generate
+from gpt2lab.model.config import GPT2_VOCABULARY, describe, parameter_count
 from gpt2lab.model.reading import read_language_model
 from gpt2lab.study import report
 from gpt2lab.study.recipe import Recipe
@@ -16,22 +19,45 @@ from gpt2lab.text import tokenizer as tokenizers
 from gpt2lab.text.prepare import prepare
 
 
-def run(recipe: Recipe, out: Path, device: str = "auto", dry_run: bool = False) -> Path | None:
+def run(recipe: Recipe, out: Path, device: str = "auto") -> Path:
     """The address of the report."""
     _keep_recipe(recipe, out)
-    corpus = prepare(recipe.data.source, out / "corpus", recipe.data.tokenizer, recipe.prepare)
+    corpus = prepare(recipe.data.source, out / "corpus", recipe.data.tokenizer, recipe.prepare, columns=recipe.data)
     settings = RunSettings(data=str(corpus.folder), device=device, model=recipe.model, train=recipe.train)
-    pretrain(settings, out / "runs" / "base", dry_run=dry_run, resume=True)
-    if dry_run:
-        return None
+    pretrain(settings, out / "runs" / "base", resume=True)
     _samples(recipe, out / "runs" / "base", device)
     return report.write(out)
 
 
+def plan(recipe: Recipe) -> dict[str, Any]:
+    """What the recipe would do, as far as it follows from its settings; nothing is written."""
+    own = recipe.data.tokenizer in ("builtin", "own")
+    vocabulary = recipe.prepare.vocabulary if own else GPT2_VOCABULARY
+    config = recipe.model.config(vocabulary, vocabulary - 1)
+    block = recipe.train.block or config.context
+    rows = recipe.train.batch_tokens // block
+    facts = {
+        "data": recipe.data.source,
+        "tokenizer": recipe.data.tokenizer,
+        "parameters": parameter_count(config),
+        "steps": recipe.train.steps,
+        "tokens": recipe.train.steps * rows * block,
+    }
+    console.say(f"1. prepare {recipe.data.source} with the tokenizer {recipe.data.tokenizer}")
+    console.say(f"2. pretrain: {describe(config)}")
+    console.say(f"   {recipe.train.steps:,} steps of {rows} rows of {block} tokens: {facts['tokens']:,} tokens")
+    console.say(f"3. measure perplexity/blocks on validation, write {len(recipe.prompts)} samples and the report")
+    return facts
+
+
 def _keep_recipe(recipe: Recipe, out: Path) -> None:
     path = out / "study.json"
-    if path.is_file() and files.read_json(path) != recipe.as_dict():
-        raise UserError("a study with other settings is here", place=out, way_out="choose another --out")
+    if (out / "run.json").is_file():
+        raise UserError("a run is here, not a study", place=out, way_out="choose another --out")
+    if path.is_file() and (changed := strict.differences(files.read_json(path), recipe.as_dict())):
+        raise UserError(
+            "a study with other settings is here: " + "; ".join(changed), place=out, way_out="choose another --out"
+        )
     if not path.is_file():
         files.write_json(path, recipe.as_dict())
 
@@ -40,8 +66,9 @@ def _samples(recipe: Recipe, run_folder: Path, device: str) -> None:
     path = run_folder / "samples.jsonl"
     if path.is_file():
         return
-    console.say("samples")
     model = read_language_model(run_folder, device=hardware.choose_device(device))
     tokenizer = tokenizers.load(run_folder / "model")
     found = [sample for prompt in recipe.prompts for sample in generate(model, tokenizer, prompt, 1, recipe.samples)]
+    for sample in found:
+        console.say(f"sample: {sample.prompt}{sample.text}".replace("\n", " "))
     files.write_text(path, "".join(lines.encode(sample.as_dict()) for sample in found))

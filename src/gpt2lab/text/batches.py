@@ -1,9 +1,15 @@
-"""Batches as a pure function of corpus, seed and step: there is no state to save and none to lose."""
+"""Batches as a pure function of corpus, seed and step: there is no state to save and none to lose.
+
+A kind of rows says how many there are, how long each is, and makes a batch of any of them. Which rows a step's batch
+holds, and in which order, is `rows_of_step`; it knows nothing of processes, micro-batches or interruptions.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +18,32 @@ from gpt2lab.text.corpus import Split
 
 UNSCORED = -100  # a target that does not count
 
+Integers = NDArray[np.int64]
+
 
 @dataclass(frozen=True)
 class Batch:
-    ids: NDArray[np.int64]  # (rows, block)
-    targets: NDArray[np.int64]  # (rows, block); UNSCORED where nothing is predicted
+    ids: Integers  # (rows, length); 0 where there is only padding
+    targets: Integers  # (rows, length); UNSCORED where nothing is predicted
+    documents: Integers | None = (
+        None  # (rows, length): tokens with different numbers do not see each other; −1 is padding
+    )
+    labels: Integers | None = None  # (rows,): the class of each text
 
     @property
     def scored(self) -> int:
         return int((self.targets != UNSCORED).sum())
+
+
+class Rows(Protocol):
+    @property
+    def rows(self) -> int: ...
+
+    def lengths(self, rows: Integers) -> Integers:
+        """Tokens that each of these rows needs."""
+        ...
+
+    def batch(self, rows: Integers) -> Batch: ...
 
 
 @dataclass(frozen=True)
@@ -34,9 +57,11 @@ class Blocks:
     def rows(self) -> int:
         return max(0, -(-(self.split.tokens - 1) // self.block))
 
-    def batch(self, rows: NDArray[np.int64]) -> Batch:
-        ids = np.zeros((len(rows), self.block), np.int64)
-        targets = np.full((len(rows), self.block), UNSCORED, np.int64)
+    def lengths(self, rows: Integers) -> Integers:
+        return np.minimum(self.block, self.split.tokens - 1 - rows * self.block)
+
+    def batch(self, rows: Integers) -> Batch:
+        ids, targets = _empty(len(rows), self.block)
         for place, row in enumerate(rows):
             start = int(row) * self.block
             stream = self.split.read(start, min(start + self.block + 1, self.split.tokens))
@@ -45,12 +70,193 @@ class Blocks:
         return Batch(ids, targets)
 
 
-def rows_of_step(rows: int, batch_rows: int, seed: int, step: int) -> NDArray[np.int64]:
+@dataclass(frozen=True)
+class Documents:
+    """One document a row: its end-of-text, prompt and text; scored is what follows the prompt, to the end inclusive.
+
+    A document longer than `block` is cut into rows of its own, so that no token is lost.
+    """
+
+    split: Split
+    block: int
+
+    @cached_property
+    def spans(self) -> Integers:
+        """(rows, 3): where each row's inputs begin and end in the stream, and from where on targets count."""
+        starts = np.asarray(self.split.starts)
+        ends = np.append(starts[1:], self.split.tokens)
+        prompts = self.split.of_documents("prompts") if self.split.has("prompts") else np.zeros(len(starts), np.int64)
+        found = [
+            (begin, min(begin + self.block, end), start + 1 + prompt)
+            for start, end, prompt in zip(starts, ends, prompts)
+            for begin in range(start, end, self.block)
+        ]
+        return np.array(found, np.int64).reshape(-1, 3)
+
+    @property
+    def rows(self) -> int:
+        return len(self.spans)
+
+    def lengths(self, rows: Integers) -> Integers:
+        return self.spans[rows, 1] - self.spans[rows, 0]
+
+    def batch(self, rows: Integers) -> Batch:
+        ids, targets = _empty(len(rows), int(self.lengths(rows).max(initial=1)))
+        documents = np.full(ids.shape, -1)
+        for place, row in enumerate(rows):
+            self._put(ids[place], targets[place], int(row))
+            documents[place, : self.lengths(rows[place : place + 1])[0]] = 0
+        return Batch(ids, targets, documents)
+
+    def _put(self, ids: Integers, targets: Integers, row: int) -> None:
+        begin, end, first = (int(value) for value in self.spans[row])
+        stream = self.split.read(begin, min(end + 1, self.split.tokens))
+        if len(stream) == end - begin:  # the split ends here; an end-of-text ends its last document too
+            stream = np.append(stream, self.split.read(0, 1))
+        ids[: end - begin] = stream[:-1]
+        unscored = max(0, first - begin - 1)
+        targets[unscored : end - begin] = stream[1 + unscored :]
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Whole documents side by side in rows of `block` tokens, each blind to the others unless `together`."""
+
+    documents: Documents
+    together: bool = False
+
+    @cached_property
+    def bins(self) -> list[Integers]:
+        """First fit by falling length: nearly full rows, the same every time."""
+        lengths = self.documents.lengths(np.arange(self.documents.rows))
+        order = np.argsort(-lengths, kind="stable")
+        bins: list[list[int]] = []
+        open_by_room: dict[int, list[int]] = {}
+        for document in order:
+            length = int(lengths[document])
+            room = min((free for free, waiting in open_by_room.items() if free >= length and waiting), default=None)
+            if room is None:
+                bins.append([])
+                chosen, left = len(bins) - 1, self.documents.block - length
+            else:
+                chosen, left = open_by_room[room].pop(), room - length
+            bins[chosen].append(int(document))
+            open_by_room.setdefault(left, []).append(chosen)
+        return [np.array(sorted(content)) for content in bins]
+
+    @property
+    def rows(self) -> int:
+        return len(self.bins)
+
+    def lengths(self, rows: Integers) -> Integers:
+        return np.array([int(self.documents.lengths(self.bins[row]).sum()) for row in rows])
+
+    def batch(self, rows: Integers) -> Batch:
+        ids, targets = _empty(len(rows), self.documents.block)
+        documents = np.full(ids.shape, -1)
+        for place, row in enumerate(rows):
+            start = 0
+            for number, document in enumerate(self.bins[int(row)]):
+                end = start + int(self.documents.lengths(np.array([document]))[0])
+                self.documents._put(ids[place, start:end], targets[place, start:end], int(document))
+                documents[place, start:end] = 0 if self.together else number
+                start = end
+        return Batch(ids, targets, documents)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """One labelled text a row, at most `longest` tokens of it; no end-of-text, as classifiers read texts."""
+
+    split: Split
+    longest: int
+
+    @property
+    def rows(self) -> int:
+        return len(self.split.starts)
+
+    @cached_property
+    def all_lengths(self) -> Integers:
+        return np.diff(np.append(self.split.starts, self.split.tokens)) - 1
+
+    @property
+    def truncated(self) -> int:
+        return int((self.all_lengths > self.longest).sum())
+
+    def lengths(self, rows: Integers) -> Integers:
+        return np.minimum(self.all_lengths[rows], self.longest)
+
+    def batch(self, rows: Integers) -> Batch:
+        lengths = self.lengths(rows)
+        ids, targets = _empty(len(rows), int(lengths.max(initial=1)))
+        documents = np.full(ids.shape, -1)
+        for place, (row, length) in enumerate(zip(rows, lengths)):
+            start = int(self.split.starts[row]) + 1
+            ids[place, :length] = self.split.read(start, start + int(length))
+            documents[place, :length] = 0
+        return Batch(ids, targets, documents, np.asarray(self.split.of_documents("labels"))[rows])
+
+
+PATTERN = 1000  # places after which a mixture's shares are exact
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Several kinds of rows by weight: exact over every thousand places, each source in an order of its own."""
+
+    sources: Sequence[Rows]
+    weights: Sequence[float]
+
+    @cached_property
+    def pattern(self) -> Integers:
+        """Which source stands at each place: every source spread as evenly as whole numbers allow."""
+        shares = np.array(self.weights, np.float64) / sum(self.weights) * PATTERN
+        counts = np.floor(shares).astype(int)
+        counts[np.argsort(counts - shares, kind="stable")[: PATTERN - counts.sum()]] += 1
+        times = np.concatenate([(np.arange(count) + 0.5) / count for count in counts if count])
+        owners = np.concatenate([np.full(count, number) for number, count in enumerate(counts)])
+        return owners[np.argsort(times, kind="stable")]
+
+    def at(self, places: Integers, seed: int) -> list[tuple[int, int]]:
+        """(source, row) at these places of the endless sequence."""
+        found = []
+        for place in places:
+            whole, rest = divmod(int(place), PATTERN)
+            source = int(self.pattern[rest])
+            nth = whole * int((self.pattern == source).sum()) + int((self.pattern[:rest] == source).sum())
+            rows = self.sources[source].rows
+            found.append((source, int(_order(rows, seed + source, nth // rows)[nth % rows])))
+        return found
+
+
+def rows_of_step(rows: int, batch_rows: int, seed: int, step: int) -> Integers:
     """Which rows the batch of `step` (from 0) holds: every row once an epoch, in an order of its own each epoch."""
     places = np.arange(step * batch_rows, (step + 1) * batch_rows)
     return np.array([_order(rows, seed, int(place // rows))[place % rows] for place in places])
 
 
-@lru_cache(maxsize=2)
-def _order(rows: int, seed: int, epoch: int) -> NDArray[np.int64]:
+def rows_of_process(rows: Integers, rank: int, processes: int) -> Integers:
+    """The part of a global batch that one process computes: the parts together are the batch, in its order."""
+    return np.array_split(rows, processes)[rank]
+
+
+def by_length(lengths: Integers, token_budget: int) -> Iterator[Integers]:
+    """Places of a batch in groups of like length, each within a budget of tokens, padding counted."""
+    order = np.argsort(lengths, kind="stable")
+    group: list[int] = []
+    for place in order:
+        if group and (len(group) + 1) * int(lengths[place]) > token_budget:
+            yield np.array(group)
+            group = []
+        group.append(int(place))
+    if group:
+        yield np.array(group)
+
+
+@lru_cache(maxsize=8)
+def _order(rows: int, seed: int, epoch: int) -> Integers:
     return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(rows)
+
+
+def _empty(rows: int, length: int) -> tuple[Integers, Integers]:
+    return np.zeros((rows, length), np.int64), np.full((rows, length), UNSCORED, np.int64)

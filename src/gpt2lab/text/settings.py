@@ -2,13 +2,41 @@
 
 from __future__ import annotations
 
-from gpt2lab.core.settings import Natural, Settings, Share
+from typing import Literal
+
+from gpt2lab.core.settings import Natural, Positive, Settings, Share
+
+
+class ColumnSettings(Settings):
+    """Which columns of rows to read; unset, `text` or the only column of text."""
+
+    text: tuple[str, ...] | None = None
+    """One or more, joined by a line end."""
+    label: str | None = None
+    """The class of each text."""
+    prompt: str | None = None
+    """Read and never a target; goes with data.completion."""
+    completion: str | None = None
+    """What follows the prompt and is learned."""
 
 
 class PrepareSettings(Settings):
-    validation: Share = 0.05
-    """Share of documents, chosen by a hash of their text, that training never sees."""
+    validation: Share | Literal["first-shard"] = 0.05
+    """Share of documents kept from training, by a hash of their text; or `first-shard`, as published scripts do."""
     test: Share = 0.0
-    """Share of documents kept apart for the end."""
-    vocabulary: Natural = 4096
+    """Share of documents kept apart for the end, chosen likewise."""
+    vocabulary: Positive = 4096
     """Size of the BPE that `--tokenizer builtin` trains on the built-in text."""
+    shard_tokens: Positive = 100_000_000
+    """Tokens a shard file."""
+    detokenise: Literal["none", "hyphen-only", "wikitext"] = "none"
+    """How WikiText's spaced-out text is brought back: not, `@-@` alone, or everything that the harness repairs."""
+    minimum_length: Natural = 0
+    """Documents with fewer characters are left out, and counted."""
+    deduplicate: bool = False
+    """Leave out documents whose text came before, and count them."""
+
+
+class Preparation(Settings):
+    prepare: PrepareSettings = PrepareSettings()
+    data: ColumnSettings = ColumnSettings()

@@ -108,7 +108,8 @@ def load(source: str | Path) -> Tokenizer:
     if not hub.looks_like_repository(name):
         raise UserError("there is no such tokenizer", place=place, way_out="name a folder, `gpt2`, or `builtin`")
     repository = HUB_NAME if name == "gpt2" else name
-    return Tokenizer(vocabulary.read(hub.fetch(repository, FILES)))
+    with hub.not_a_folder(name, "or use --tokenizer builtin, which needs no network"):
+        return Tokenizer(vocabulary.read(hub.fetch(repository, FILES)))
 
 
 def train(texts: Iterable[str], size: int) -> Tokenizer:

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from gpt2lab.core import console, lines
 from gpt2lab.model.gpt2 import GPT2
-from gpt2lab.text.batches import Batch, Blocks, rows_of_step
+from gpt2lab.text.batches import Batch, Rows, rows_of_step
 from gpt2lab.train import checkpoint, optimizer, schedule
+from gpt2lab.train.feed import ahead, to_device
 from gpt2lab.train.randomness import seed_torch
 from gpt2lab.train.settings import TrainSettings
 
@@ -55,13 +56,15 @@ class Outcome:
 
 
 def train(
-    model: GPT2, objective: Objective, rows: Blocks, plan: Plan, folder: Path, probes: Sequence[Probe] = ()
+    model: GPT2, objective: Objective, rows: Rows, plan: Plan, folder: Path, probes: Sequence[Probe] = ()
 ) -> Outcome:
     """From the newest checkpoint in `folder`, or from the start, to the last step or an interruption."""
     settings = plan.settings
     mover = optimizer.adamw(optimizer.groups(model, settings), settings, plan.device)
     state = checkpoint.load_latest(folder / "checkpoints", model, mover)
     first = state["step"] if state else 0
+    if first:
+        console.say(f"continuing after step {first:,}")
     for name in ("metrics", "timings"):
         lines.cut(folder / f"{name}.jsonl", state["progress"][name] if state else 0)
     step, seconds = first, 0.0
@@ -75,9 +78,10 @@ def train(
             checkpoint.save(folder / "checkpoints", step, model, mover, progress)
 
         with console.progress("train", settings.steps, "steps", done=first) as progress:
-            for step in range(first + 1, settings.steps + 1):
+            batches = ahead(lambda number: _batch(rows, plan, number), first, settings.steps)
+            for step, batch in enumerate(batches, first + 1):
                 start = time.perf_counter()
-                taken = _step(model, objective, rows, plan, mover, step - 1)
+                taken = _step(model, objective, batch, plan, mover, step - 1)
                 seconds += (spent := time.perf_counter() - start)
                 record = {"step": step, **taken}
                 for probe in probes:
@@ -97,12 +101,15 @@ def train(
     return Outcome(step, step == settings.steps, seconds)
 
 
+def _batch(rows: Rows, plan: Plan, step: int) -> Batch:
+    return rows.batch(rows_of_step(rows.rows, plan.batch_rows, plan.settings.seed, step))
+
+
 def _step(
-    model: GPT2, objective: Objective, rows: Blocks, plan: Plan, mover: torch.optim.Optimizer, step: int
+    model: GPT2, objective: Objective, batch: Batch, plan: Plan, mover: torch.optim.Optimizer, step: int
 ) -> dict[str, Any]:
     """One update from the global batch: the gradient of ΣNLL / Σtargets, however it is cut into micro-batches."""
     settings = plan.settings
-    batch = rows.batch(rows_of_step(rows.rows, plan.batch_rows, settings.seed, step))
     rate = settings.learning_rate * schedule.rate(step, settings)
     for group in mover.param_groups:
         group["lr"] = rate
@@ -112,7 +119,7 @@ def _step(
     for index, (ids, targets) in enumerate(_micro_batches(batch, plan)):
         seed_torch(settings.seed, step, f"dropout/{index}")
         with torch.autocast(plan.device.type, plan.dtype, enabled=plan.precision != "fp32"):
-            loss = objective(model, ids, targets) / batch.scored
+            loss = objective(model, ids, targets) / max(1, batch.scored)
         loss.backward()
         total += loss.detach()
     parameters = [parameter for group in mover.param_groups for parameter in group["params"]]
@@ -124,7 +131,7 @@ def _step(
 def _micro_batches(batch: Batch, plan: Plan) -> Iterator[tuple[Tensor, Tensor]]:
     for start in range(0, len(batch.ids), plan.micro_batch):
         part = slice(start, start + plan.micro_batch)
-        yield torch.from_numpy(batch.ids[part]).to(plan.device), torch.from_numpy(batch.targets[part]).to(plan.device)
+        yield to_device(batch.ids[part], plan.device), to_device(batch.targets[part], plan.device)
 
 
 class _Stop:

@@ -1,0 +1,145 @@
+"""Anyone's own files: which formats are known, which files DATA names, and the source that they are."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from gpt2lab.core import files
+from gpt2lab.core.errors import UserError
+from gpt2lab.text import arrow_files, csv_files, json_files, text_files
+from gpt2lab.text.columns import UNNAMED, Columns
+from gpt2lab.text.cutting import PIECE_BYTES, File, Part, Rows
+from gpt2lab.text.opening import DECOMPRESSORS, is_compressed
+
+FORMATS: dict[str, Callable[[File, Columns, int], Iterator[Part]]] = {
+    ".txt": text_files.parts,
+    ".md": text_files.parts,
+    ".jsonl": json_files.line_parts,
+    ".json": json_files.whole_parts,
+    ".csv": partial(csv_files.parts, delimiter=","),
+    ".tsv": partial(csv_files.parts, delimiter="\t"),
+    ".parquet": arrow_files.parquet_parts,
+    ".arrow": arrow_files.arrow_parts,
+}
+COMPRESSED_INSIDE = (".parquet", ".arrow")
+HASHED_WHOLE = 256 << 20
+HASHED_PART = 1 << 20
+
+
+@dataclass(frozen=True)
+class FilePiece:
+    split: str | None
+    size: int
+    read: Callable[[], Rows]
+
+    def documents(self) -> Rows:
+        return self.read()
+
+
+@dataclass(frozen=True)
+class FileSource:
+    paths: Sequence[Path]
+    columns: Columns = UNNAMED
+    split: str | Mapping[Path, str] | None = None  # of all files, or of each
+    piece_bytes: int = PIECE_BYTES
+
+    @cached_property
+    def files(self) -> list[File]:
+        return named_files(self.paths)
+
+    @cached_property
+    def size(self) -> int:
+        return sum(file.size for file in self.files)
+
+    def pieces(self) -> Iterator[FilePiece]:
+        for file in self.files:
+            for size, read in self._parts(file, self.piece_bytes):
+                yield FilePiece(self._split_of(file), size, read)
+
+    def check(self) -> None:
+        """Columns of every file, before hours are spent on the first ones."""
+        for file in self.files:
+            next(self._parts(file, 1), None)
+
+    def describe(self) -> dict[str, Any]:
+        described = describe_files(self.paths)
+        for file, facts in zip(self.files, described):
+            if split := self._split_of(file):
+                facts["split"] = split
+        return {"files": described, "columns": {**asdict(self.columns), "text": list(self.columns.text)}}
+
+    def _parts(self, file: File, piece_bytes: int) -> Iterator[Part]:
+        return FORMATS[format_of(file.path)](file, self.columns, piece_bytes)
+
+    def _split_of(self, file: File) -> str | None:
+        return self.split.get(file.path) if isinstance(self.split, Mapping) else self.split
+
+
+def find_files(data: str) -> list[Path]:
+    """What a file's name, a folder or a glob stands for, sorted. Of a folder, the files with a known suffix."""
+    path = Path(data).expanduser()
+    if path.is_dir():
+        found = [inner for inner in path.rglob("*") if _is_data(inner.relative_to(path)) and not inner.is_dir()]
+    elif path.exists() or path.is_symlink():
+        found = [path]
+    else:
+        names = glob.glob(str(path), recursive=True)  # noqa: PTH207 pathlib's also finds hidden files
+        found = [Path(name) for name in names if not Path(name).is_dir()]
+    if not found:
+        what = "no file with a known suffix is in this folder" if path.is_dir() else "there is no such file"
+        raise UserError(what, place=data, way_out=f"known suffixes: {known_suffixes()}")
+    for file in found:
+        format_of(file)
+    return sorted(found)
+
+
+def known_suffixes() -> str:
+    plain = [suffix for suffix in FORMATS if suffix not in COMPRESSED_INSIDE]
+    return f"{', '.join(plain)}, each also with {', '.join(DECOMPRESSORS)}; {', '.join(COMPRESSED_INSIDE)}"
+
+
+def format_of(path: Path) -> str:
+    suffix = _format(path)
+    if suffix is None:
+        raise UserError("files of this kind are not known", place=path, way_out=f"known suffixes: {known_suffixes()}")
+    return suffix
+
+
+def named_files(paths: Sequence[Path]) -> list[File]:
+    """In sorted order, under names that do not change when their folder moves."""
+    absolute = {path.absolute(): path for path in paths}
+    folder = os.path.commonpath([path.parent for path in absolute]) if absolute else ""
+    return [File(absolute[path], path.relative_to(folder).as_posix()) for path in sorted(absolute)]
+
+
+def describe_files(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """Names, sizes and hashes; a very large file is hashed in three places only, and the key says so."""
+    return [{"name": file.name, "size": file.size, **_hash(file)} for file in named_files(paths)]
+
+
+def _hash(file: File) -> dict[str, str]:
+    if file.size <= HASHED_WHOLE:
+        return {"sha256": files.sha256(file.path)}
+    digest = hashlib.sha256(str(file.size).encode())
+    with file.path.open("rb") as opened:
+        for place in (0, (file.size - HASHED_PART) // 2, file.size - HASHED_PART):
+            opened.seek(place)
+            digest.update(opened.read(HASHED_PART))
+    return {"sha256_of_size_and_first_middle_last_megabyte": digest.hexdigest()}
+
+
+def _format(path: Path) -> str | None:
+    suffix = (path.with_suffix("") if is_compressed(path) else path).suffix.lower()
+    inside = is_compressed(path) and suffix in COMPRESSED_INSIDE
+    return suffix if suffix in FORMATS and not inside else None
+
+
+def _is_data(path: Path) -> bool:
+    return _format(path) is not None and not any(part.startswith(".") for part in path.parts)

@@ -1,0 +1,201 @@
+"""Data sets by name: one row each. `--from DIR` names the folder that holds a local copy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from gpt2lab.core import lines
+from gpt2lab.core.errors import UserError
+from gpt2lab.text.columns import Columns
+from gpt2lab.text.documents import BadRow, Document, Piece, Source, inline_pieces
+from gpt2lab.text.formats import FileSource, describe_files
+from gpt2lab.text.opening import DECOMPRESSORS, open_binary
+
+SplitName = Literal["train", "validation", "test"]
+Rows = Iterator[Document | BadRow]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    hub: str  # where it lives on the Hub
+    document: str  # what counts as one
+    licence: str
+    local: dict[SplitName, tuple[str, ...]]  # names that a local copy may have, plain or compressed
+    read: Callable[[Path], Rows] | None = None  # where its rows need more than a column of text
+    labels: tuple[str, ...] = ()
+    documents: dict[str, int] | None = None  # published counts
+
+
+AG_NEWS_CLASSES = ("World", "Sports", "Business", "Sci/Tech")
+HEADING = re.compile(r"\s?= [^=].* = \s*")
+
+
+def articles(path: Path) -> Rows:
+    """WikiText's lines, put together to articles; blank lines hold nothing, whatever spaces they were released with."""
+    waiting: list[str] = []
+    with open_binary(path) as file:
+        for number, raw in enumerate(file, 1):
+            try:
+                line = raw.decode("utf-8")
+            except UnicodeDecodeError as error:
+                yield BadRow(f"{path.name}, row {number}", f"invalid UTF-8: {error.reason}")
+                continue
+            if HEADING.fullmatch(line) and any(text.strip() for text in waiting):
+                yield _article(waiting)
+                waiting = []
+            waiting.append(line if line.strip() else "\n")
+    if any(text.strip() for text in waiting):
+        yield _article(waiting)
+
+
+def news(path: Path) -> Rows:
+    """AG News as first released (csv: class from 1, title, description) or as rows of text and label from 0."""
+    is_csv = ".csv" in path.suffixes
+    columns = Columns(("1", "2"), "0") if is_csv else Columns(label="label")
+    for row in _file_rows(path, columns):
+        if isinstance(row, BadRow):
+            yield row
+        elif isinstance(row.label, int) and 0 <= row.label - is_csv < len(AG_NEWS_CLASSES):
+            yield replace(row, text=row.text.replace("\n", " ", 1), label=AG_NEWS_CLASSES[row.label - is_csv])
+        else:
+            yield BadRow(path.name, f"no class of AG News: {row.label!r}")
+
+
+def endings(path: Path) -> Rows:
+    """HellaSwag: the context and the ending that is right."""
+    with open_binary(path) as file:
+        for number, raw in enumerate(file, 1):
+            try:
+                item = lines.decode(raw)
+                yield Document(f"{item['ctx']} {item['endings'][int(item['label'])]}")
+            except (ValueError, KeyError, IndexError, TypeError) as error:
+                yield BadRow(f"{path.name}, row {number}", f"no HellaSwag item: {type(error).__name__}")
+
+
+def _wikitext(hub: str, *endings: str) -> DataSet:
+    local: dict[SplitName, tuple[str, ...]] = {
+        "train": tuple(f"wiki.train.{ending}" for ending in endings) + (("train.txt",) if "tokens" in endings else ()),
+        "validation": tuple(f"wiki.valid.{ending}" for ending in endings)
+        + (("valid.txt",) if "tokens" in endings else ()),
+        "test": tuple(f"wiki.test.{ending}" for ending in endings) + (("test.txt",) if "tokens" in endings else ()),
+    }
+    return DataSet(
+        f"Salesforce/wikitext, {hub}", "an article, from one first-level heading to the next", CC_BY_SA, local, articles
+    )
+
+
+CC_BY_SA = "CC BY-SA"
+ODC = "ODC-By 1.0"
+PARQUET = ("*.parquet", "*.jsonl")
+SETS: dict[str, DataSet] = {
+    "fineweb-edu": DataSet("HuggingFaceFW/fineweb-edu, sample-10BT", "a web page", ODC, {"train": PARQUET}),
+    "fineweb-edu-100bt": DataSet("HuggingFaceFW/fineweb-edu, sample-100BT", "a web page", ODC, {"train": PARQUET}),
+    "fineweb-edu-all": DataSet("HuggingFaceFW/fineweb-edu", "a web page", ODC, {"train": PARQUET}),
+    "fineweb": DataSet("HuggingFaceFW/fineweb", "a web page", ODC, {"train": (*PARQUET, "fineweb*.json")}),
+    "wikitext-2": _wikitext("wikitext-2-raw-v1", "raw"),
+    "wikitext-2-tokenised": _wikitext("wikitext-2-v1", "tokens"),
+    "wikitext-103": _wikitext("wikitext-103-raw-v1", "raw"),
+    "wikitext-103-tokenised": _wikitext("wikitext-103-v1", "tokens"),
+    "openwebtext": DataSet("Skylion007/openwebtext", "a web page", "CC0 1.0", {"train": PARQUET}),
+    "tinyshakespeare": DataSet(
+        "karpathy/tiny_shakespeare", "the whole file", "public domain", {"train": ("input.txt", "tinyshakespeare.txt")}
+    ),
+    "ag-news": DataSet(
+        "fancyzhx/ag_news",
+        "a news item: title and description",
+        "research use",
+        {"train": ("train.csv", "train.jsonl", "train_subset.jsonl"), "test": ("test.csv", "test.jsonl")},
+        news,
+        AG_NEWS_CLASSES,
+        {"train": 120_000, "test": 7_600},
+    ),
+    "hellaswag": DataSet(
+        "Rowan/hellaswag",
+        "an item: its context with the ending that is right",
+        "MIT",
+        {"validation": ("hellaswag_val.jsonl", "validation.jsonl")},
+        endings,
+        documents={"validation": 10_042},
+    ),
+    "lambada": DataSet(
+        "EleutherAI/lambada_openai",
+        "a passage",
+        "CC BY 4.0",
+        {"test": ("lambada_test.jsonl", "test.jsonl")},
+        documents={"test": 5_153},
+    ),
+}
+
+
+def open_set(name: str, local: Path | None) -> Source:
+    chosen = SETS[name]
+    if local is None:
+        raise UserError(
+            f"{name} is read from a local copy only, so far",
+            place=f"{chosen.hub}, on the Hub",
+            way_out=f"download its files and add --from FOLDER; known names: {_known_files(chosen)}",
+        )
+    present = {split: paths for split, names in chosen.local.items() if (paths := _find(local, names))}
+    if not present:
+        raise UserError(
+            f"no file of {name} is here",
+            place=local,
+            way_out=f"known names, plain or compressed: {_known_files(chosen)}",
+        )
+    return LocalSet(name, chosen, present)
+
+
+@dataclass(frozen=True)
+class LocalSet:
+    name: str
+    chosen: DataSet
+    files: dict[SplitName, list[Path]]
+
+    @property
+    def size(self) -> int | None:
+        return None if self.chosen.read else sum(path.stat().st_size for paths in self.files.values() for path in paths)
+
+    def pieces(self) -> Iterator[Piece]:
+        for split, paths in self.files.items():
+            if self.chosen.read:
+                for path in paths:
+                    yield from inline_pieces(self.chosen.read(path), split)
+            else:
+                yield from FileSource(
+                    paths, split=None if len(self.files) == 1 and split == "train" else split
+                ).pieces()
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "data": self.name,
+            "document": self.chosen.document,
+            "licence": self.chosen.licence,
+            "files": {split: describe_files(paths) for split, paths in self.files.items()},
+            "labels": list(self.chosen.labels),
+        }
+
+
+def _file_rows(path: Path, columns: Columns) -> Rows:
+    for piece in FileSource([path], columns).pieces():
+        yield from piece.documents()
+
+
+def _article(waiting: Iterable[str]) -> Document:
+    return Document("".join(waiting).strip("\n") + "\n")
+
+
+def _find(folder: Path, names: tuple[str, ...]) -> list[Path]:
+    """The files of the first name that is there."""
+    for name in names:
+        for ending in ("", *DECOMPRESSORS):
+            if found := sorted(folder.glob(name + ending)):
+                return found
+    return []
+
+
+def _known_files(chosen: DataSet) -> str:
+    return ", ".join(name for names in chosen.local.values() for name in names)

@@ -1,0 +1,52 @@
+"""DATA on the command line becomes a source: built-in text, a named set, or anyone's own files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from gpt2lab.core.errors import UserError
+from gpt2lab.text import builtin, named
+from gpt2lab.text.columns import DEFAULT, Columns
+from gpt2lab.text.cutting import PIECE_BYTES
+from gpt2lab.text.documents import Piece, Source, inline_pieces
+from gpt2lab.text.formats import FileSource, find_files
+from gpt2lab.text.settings import ColumnSettings
+
+
+def open_source(data: str, local: Path | None, columns: ColumnSettings) -> Source:
+    """`local` is the folder that holds the files of a named set."""
+    if data.startswith("builtin:"):
+        return BuiltinSource(data.removeprefix("builtin:"))
+    if data in named.SETS:
+        return named.open_set(data, local)
+    if local is not None:
+        raise UserError(f"--from goes with a named data set, and {data!r} is none", way_out=f"known: {_names()}")
+    if data.startswith("hub:"):
+        raise UserError("data sets of the Hub are not read yet", place=data, way_out="download the files and name them")
+    if not Path(data).exists() and not any(letter in data for letter in "*?["):
+        raise UserError(
+            f"there is no data named {data!r}", way_out=f"name a file, a folder, a glob, or one of: {_names()}"
+        )
+    chosen = Columns(columns.text or DEFAULT, columns.label, columns.prompt, columns.completion)
+    found = FileSource(find_files(data), chosen, piece_bytes=PIECE_BYTES)
+    found.check()
+    return found
+
+
+class BuiltinSource:
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.rows = builtin.documents(name)
+        self.size = sum(len(document.text) for document in self.rows)
+
+    def pieces(self) -> Iterator[Piece]:
+        return inline_pieces(self.rows, None)
+
+    def describe(self) -> dict[str, Any]:
+        return builtin.describe(self.name)
+
+
+def _names() -> str:
+    return ", ".join([*(f"builtin:{name}" for name in builtin.NAMES), *named.SETS])

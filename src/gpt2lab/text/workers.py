@@ -1,0 +1,102 @@
+"""Pieces become parts on all cores: one process each, bounded queues, and nothing left behind when the parent dies."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpt2lab.core.errors import UserError
+from gpt2lab.text import tokenizer as tokenizers
+from gpt2lab.text.documents import Piece
+from gpt2lab.text.parts import make_part
+from gpt2lab.text.settings import PrepareSettings
+from gpt2lab.text.tokenizer import Tokenizer
+
+WAITING_PER_WORKER = 2  # pieces that may hold their bytes in memory
+
+
+@dataclass(frozen=True)
+class Done:
+    number: int
+    size: int
+    documents: int
+    tokens: int
+
+
+def part_file(folder: Path, number: int) -> Path:
+    return folder / f"part-{number:07d}.safetensors"
+
+
+def make_parts(
+    pieces: Iterator[tuple[int, Piece]],
+    folder: Path,
+    tokenizer: Path,
+    settings: PrepareSettings,
+    strict: bool,
+    count: int,
+) -> Iterator[Done]:
+    """Parts for these numbered pieces, as they get ready; one worker works in this process."""
+    if count == 1:
+        loaded = tokenizers.load(tokenizer)
+        for number, piece in pieces:
+            yield _make(number, piece, folder, loaded, settings, strict)
+        return
+    context = multiprocessing.get_context("spawn")  # forked threads of native engines may deadlock
+    with ProcessPoolExecutor(count, context, _begin, (os.getpid(), tokenizer, folder, settings, strict)) as pool:
+        waiting: set[Future[Done]] = set()
+        try:
+            for number, piece in pieces:
+                waiting.add(pool.submit(_work, number, piece))
+                if len(waiting) >= WAITING_PER_WORKER * count:
+                    ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                    yield from (future.result() for future in ready)
+            while waiting:
+                ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in ready)
+        except BrokenProcessPool as error:
+            raise UserError(
+                "a worker process died: for lack of memory, or because a script calls this outside `if __name__ == '__main__'`",
+                way_out="run it again to continue; one worker (--workers 1) needs the least memory and no such guard",
+            ) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _Worker:
+    tokenizer: Tokenizer
+    folder: Path
+    settings: PrepareSettings
+    strict: bool
+
+
+def _begin(parent: int, tokenizer: Path, folder: Path, settings: PrepareSettings, strict: bool) -> None:
+    os.environ["RAYON_NUM_THREADS"] = "1"
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+    _Worker.tokenizer, _Worker.folder = tokenizers.load(tokenizer), folder
+    _Worker.settings, _Worker.strict = settings, strict
+
+
+def _die_with(parent: int) -> None:
+    """A killed parent cannot tell its children; without this they would wait for work for ever."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _work(number: int, piece: Piece) -> Done:
+    return _make(number, piece, _Worker.folder, _Worker.tokenizer, _Worker.settings, _Worker.strict)
+
+
+def _make(
+    number: int, piece: Piece, folder: Path, tokenizer: Tokenizer, settings: PrepareSettings, strict: bool
+) -> Done:
+    documents, tokens = make_part(piece, part_file(folder, number), tokenizer, settings, strict)
+    return Done(number, piece.size, documents, tokens)
