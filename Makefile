@@ -26,6 +26,7 @@ $(READY): pyproject.toml constraints.txt
 
 quickstart: $(READY)
 	$(BIN)/gpt2lab quickstart --out $(OUT)
+	@echo "to use gpt2lab by hand: source .venv/bin/activate"
 
 # One thread a worker: two workers with two threads each on two cores only wait for each other.
 test: $(READY)

@@ -41,11 +41,17 @@ def test_the_version_is_printed():
     assert fresh("--version").stdout == f"gpt2lab {__version__}\n"
 
 
-@pytest.mark.parametrize("verb", ["prepare", "pretrain", "evaluate", "generate", "run"])
-def test_help_has_an_example_and_the_verbs_settings(verb, capsys):
-    assert gpt2lab(verb, "--help") == 0
-    text = capsys.readouterr().out
-    assert f"Example: gpt2lab {verb}" in text
+VERBS = [
+    *(["quickstart"], ["prepare"], ["pretrain"], ["evaluate"], ["generate"], ["run"], ["report"], ["doctor"]),
+    *(["recipe", "list"], ["recipe", "show"], ["recipe", "copy"], ["recipe", "schema"]),
+    *(["corpus", "show"], ["corpus", "preview"], ["corpus", "verify"]),
+]
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+def test_every_verb_has_help_with_an_example(verb, capsys):
+    assert gpt2lab(*verb, "--help") == 0
+    assert f"Example: gpt2lab {' '.join(verb)}" in capsys.readouterr().out
 
 
 def test_help_tells_each_settings_default_and_meaning(capsys):
@@ -53,3 +59,5 @@ def test_help_tells_each_settings_default_and_meaning(capsys):
     text = " ".join(capsys.readouterr().out.split())
     assert "train.learning_rate=0.0006 The highest rate." in text
     assert "model.layers=none Blocks one after another." in text
+    assert "train.steps=… Updates of the weights. Required." in text
+    assert "One of cosine, linear, constant." in text

@@ -52,8 +52,13 @@ def test_off_a_terminal_progress_is_a_line_every_few_seconds(capsys, monkeypatch
 
 
 def test_brackets_and_markup_in_messages_stay_as_they_are(capsys):
-    console.say("pip install 'gpt2lab[fast]' [bold]x[/bold]")
-    assert "gpt2lab[fast]' [bold]x[/bold]" in capsys.readouterr().out
+    """Console codes once turned :key: in a sample into a picture, and a path into an error."""
+    console.say("pip install 'gpt2lab[fast]' [bold]x[/bold] :key: a:o:b")
+    console.table("[title]", ("[a]", ""), [("/data/[/old]/x", "gpt2lab[fast] :x:")])
+    printed = capsys.readouterr().out
+    assert "gpt2lab[fast]' [bold]x[/bold] :key: a:o:b" in printed
+    assert "/data/[/old]/x" in printed
+    assert "gpt2lab[fast] :x:" in printed
 
 
 def test_long_messages_are_not_broken_in_pipes(capsys):

@@ -104,3 +104,25 @@ def test_a_fingerprint_does_not_depend_on_the_order_of_keys():
 def test_home_follows_the_environment(monkeypatch):
     monkeypatch.setenv("GPT2LAB_HOME", "/somewhere")
     assert files.home() == Path("/somewhere")
+
+
+def test_every_file_of_a_folder_is_on_disk_before_the_folder_gets_its_name(tmp_path, monkeypatch):
+    """A rename that overtakes the data leaves empty files after a power cut."""
+    seen = []
+    monkeypatch.setattr(files, "operation", lambda kind, path: seen.append((kind, path.name)))
+    with files.new_folder(tmp_path / "folder") as beside:
+        (beside / "inner").mkdir()
+        (beside / "inner" / "a").write_text("a")
+        (beside / "b").write_text("b")
+    flushed = [name for kind, name in seen[: seen.index(("rename", "folder"))] if kind == "fsync"]
+    assert {"a", "b", "inner"} <= set(flushed)
+
+
+def test_what_dead_processes_left_of_a_file_is_removed(tmp_path):
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    (tmp_path / f".file.{files._host()}.{child}.writing").write_text("half")
+    files.write_text(tmp_path / "file", "whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

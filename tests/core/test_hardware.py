@@ -33,6 +33,7 @@ def test_a_device_that_is_not_here_is_named(name):
 def test_every_known_gpu_is_found_by_its_full_name_and_an_unknown_one_says_unknown(monkeypatch):
     names = {"NVIDIA H100 PCIe": 756e12, "NVIDIA H200": 989e12, "Tesla T4": 65e12, "NVIDIA A100-SXM4-80GB": 312e12}
     names |= {"NVIDIA L40S": 362e12, "NVIDIA L4": 121e12, "NVIDIA A10G": 70e12, "Some New Card": None}
+    names |= {"NVIDIA RTX A1000": None, "NVIDIA T400": None, "NVIDIA GeForce RTX 4090 Laptop GPU": None}
     for name, rate in names.items():
         monkeypatch.setattr(hardware, "device_name", lambda device, name=name: name)
         assert hardware.peak_flops(torch.device("cuda")) == rate, name

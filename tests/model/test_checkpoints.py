@@ -1,6 +1,7 @@
 """nanoGPT's and llm.c's checkpoints, written here as those programs write them, and nothing unpickled."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -80,6 +81,33 @@ def test_a_checkpoint_with_pickled_objects_is_refused_with_the_line_that_convert
     with pytest.raises(UserError, match="pickled Python objects") as caught:
         read_model(tmp_path / "model.pt")
     assert "torch.load" in caught.value.way_out
+
+
+def test_the_line_that_converts_build_nanogpts_checkpoint_gives_the_same_model(tmp_path):
+    """That program uses GELU's tanh form where nanoGPT uses the exact one."""
+    import shlex
+    import subprocess
+    import sys
+
+    code = (
+        "import dataclasses, sys, torch; sys.path[:0] = [{tests!r}]; from models import TINY, language_model\n"
+        "class Config: pass\n"
+        "c = Config(); c.__dict__.update(n_layer=3, n_head=4, n_embd=32, block_size=24, vocab_size=101)\n"
+        "torch.save({{'model': language_model(TINY, 1).state_dict(), 'config': c}}, {path!r})\n"
+    )
+    path = tmp_path / "model.pt"
+    module = tmp_path / "train.py"
+    module.write_text(
+        code.format(tests=str(Path(__file__).parent.parent), path=str(path)).replace("class Config", "class Config")
+    )
+    (tmp_path / "program.py").write_text("class Config: pass\n")
+    module.write_text(module.read_text().replace("class Config: pass\n", "from program import Config\n"))
+    subprocess.run([sys.executable, module], check=True, cwd=tmp_path)
+    with pytest.raises(UserError, match="pickled") as caught:
+        read_model(path)
+    line = shlex.split(caught.value.way_out.partition(": ")[2])
+    subprocess.run([sys.executable, *line[1:]], check=True, cwd=tmp_path)
+    torch.testing.assert_close(logits(read_model(tmp_path / "model.plain.pt")), logits(language_model(TINY, 1)))
 
 
 def test_opening_a_hostile_checkpoint_runs_nothing(tmp_path):

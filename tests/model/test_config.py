@@ -50,5 +50,30 @@ def test_another_model_is_named():
 def test_a_shape_that_cannot_exist_is_refused():
     with pytest.raises(UserError, match="width of 30 cannot be split over 4 heads"):
         GPT2Config(layers=1, heads=4, width=30)
-    with pytest.raises(UserError, match="n_layer = 'two'"):
-        from_huggingface({"model_type": "gpt2", "n_layer": "two"}, "config.json")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("n_layer", "two"), ("n_inner", -1), ("n_inner", "50"), ("resid_pdrop", None), ("attn_pdrop", "x")),
+        *(("layer_norm_epsilon", None), ("eos_token_id", "end"), ("tie_word_embeddings", 1), ("n_embd", 0)),
+        *(("activation_function", 3), ("activation_function", "maxout")),
+    ],
+)
+def test_a_field_that_cannot_be_is_named(key, value):
+    with pytest.raises(UserError) as caught:
+        from_huggingface({"model_type": "gpt2", key: value}, "config.json")
+    assert repr(value) in str(caught.value)
+
+
+@pytest.mark.parametrize("raw", [[], None, "gpt2", {}, {"model_type": ["gpt2"]}])
+def test_what_is_no_config_is_no_gpt2(raw):
+    with pytest.raises(UserError, match="not a GPT-2"):
+        from_huggingface(raw, "config.json")
+
+
+@pytest.mark.parametrize("names", [["a", "b"], {"a": "0"}, {"0": "a", "2": "b"}])
+def test_class_names_must_be_numbered(names):
+    raw = {"model_type": "gpt2", "architectures": ["GPT2ForSequenceClassification"], "id2label": names}
+    with pytest.raises(UserError, match="id2label"):
+        from_huggingface(raw, "config.json")

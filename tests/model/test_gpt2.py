@@ -141,7 +141,12 @@ def test_a_cache_and_left_padding_go_together():
         torch.testing.assert_close(last[row, 0], model(text[None])[0, -1], rtol=0, atol=1e-12)
 
 
-def test_recomputing_activations_changes_no_gradient_even_with_dropout():
+def test_recomputing_activations_changes_no_gradient_even_with_dropout(monkeypatch):
+    from gpt2lab.model import gpt2
+
+    recomputed = []
+    real = gpt2.checkpoint
+    monkeypatch.setattr(gpt2, "checkpoint", lambda *given, **options: recomputed.append(1) or real(*given, **options))
     config = TINY.with_dropout(0.3)
     gradients = []
     for recompute in (False, True):
@@ -150,6 +155,7 @@ def test_recomputing_activations_changes_no_gradient_even_with_dropout():
         torch.manual_seed(4)
         model.logits(model.transformer(random_ids(2, 10)))[..., : TINY.vocabulary].logsumexp(-1).sum().backward()
         gradients.append([p.grad for p in model.parameters()])
+    assert len(recomputed) == config.layers
     for one, other in zip(*gradients):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
 

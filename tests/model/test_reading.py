@@ -136,6 +136,39 @@ def test_the_weight_hash_follows_the_weights(folder, tmp_path):
     assert weight_hash(folder) != before
 
 
+def test_a_tied_weight_stored_under_the_heads_name_alone_is_read(folder):
+    """As safetensors' save_model writes it."""
+    tensors = tensors_of(folder)
+    tensors["lm_head.weight"] = tensors.pop("transformer.wte.weight")
+    rewrite(folder, tensors)
+    reads_the_same(folder)
+
+
+@pytest.mark.parametrize(
+    "content", [b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", b"<html>", b"{}", b""]
+)
+def test_what_only_bears_the_name_of_weights_is_damaged_and_nobody_is_told_to_unpickle_it(folder, content):
+    (folder / "model.safetensors").unlink()
+    (folder / "pytorch_model.bin").write_bytes(content)
+    with pytest.raises(UserError, match="damaged") as caught:
+        read_model(folder)
+    assert "weights_only=False" not in str(caught.value)
+
+
+def test_a_checkpoint_of_something_else_is_one_clear_line(folder):
+    (folder / "model.safetensors").unlink()
+    for content in (
+        [1, 2],
+        torch.ones(3),
+        {1: torch.ones(2)},
+        {"wte.weight": "text"},
+        {"wte.weight": torch.ones(2, 2).char()},
+    ):
+        torch.save(content, folder / "pytorch_model.bin")
+        with pytest.raises(UserError):
+            read_model(folder)
+
+
 def test_a_missing_tensor_is_named(folder):
     tensors = tensors_of(folder)
     del tensors["transformer.h.1.mlp.c_fc.weight"]

@@ -82,13 +82,16 @@ def test_padded_batches_agree(side):
     assert (mine - his)[mask.bool()].abs().max() < 1e-9
 
 
-def test_dropout_rates_reach_the_same_places():
-    """With everything dropped but the residual stream, both models become the same simple function."""
-    config = replace(TINY, residual_dropout=1.0)
+@pytest.mark.parametrize("rate", ["embedding_dropout", "attention_dropout", "residual_dropout"])
+def test_dropout_rates_reach_the_same_places(rate):
+    """With everything dropped at one place, nothing random is left, and both models become the same function."""
+    config = replace(TINY, **{rate: 1.0})
     ours = language_model(config).double()
     oracle = theirs(config, ours)
     ids = random_ids(2, 8)
-    assert (ours.train()(ids)[..., : TINY.vocabulary] - oracle.train()(ids).logits).abs().max() < 1e-9
+    mine, his = ours.train()(ids)[..., : TINY.vocabulary], oracle.train()(ids).logits
+    assert (mine - his).abs().max() < 1e-9
+    assert (ours.eval()(ids)[..., : TINY.vocabulary] - his).abs().max() > 1e-3
 
 
 LABELLED = replace(TINY, labels=("a", "b", "c"), padding=100)

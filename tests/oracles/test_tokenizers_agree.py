@@ -108,3 +108,32 @@ def test_gpt2s_own_vocabulary_equals_transformers_and_survives_every_form(real_d
         expected = ours.encode(part).tolist()
         assert auto(part)["input_ids"] == expected
         assert reread.encode(part).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}},
+        {"normalizer": {"type": "Lowercase"}},
+        {
+            "pre_tokenizer": {
+                "type": "Sequence",
+                "pretokenizers": [
+                    {"type": "Digits", "individual_digits": True},
+                    {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
+                ],
+            }
+        },
+    ],
+    ids=["prefix space", "lower case", "digits"],
+)
+def test_a_tokenizer_that_splits_in_its_own_way_still_opens_in_transformers_with_our_ids(tmp_path, change):
+    """transformers rebuilds GPT-2's splitting for a folder that calls itself GPT2Tokenizer."""
+    spec = json.loads(json.dumps(small().vocabulary.spec)) | change
+    (tmp_path / "tokenizer.json").write_text(json.dumps(spec))
+    ours = tokenizers.load(tmp_path / "tokenizer.json")
+    (tmp_path / "saved").mkdir()
+    ours.save(tmp_path / "saved")
+    auto = transformers.AutoTokenizer.from_pretrained(tmp_path / "saved")
+    assert auto(SAMPLE)["input_ids"] == ours.encode(SAMPLE).tolist()
+    assert tokenizers.load(tmp_path / "saved").hash == ours.hash

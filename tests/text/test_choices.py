@@ -29,6 +29,10 @@ def numbered(document, sentences):
     return "  \n".join(texts)
 
 
+def truth(item):
+    return item["endings"][item["label"]]
+
+
 def place(sentence):
     return tuple(int(number) for number in re.findall(r"\d+", sentence))[-2:]
 
@@ -47,7 +51,7 @@ def test_false_endings_come_from_another_document_or_from_far_away(documents):
         last, document = place(item["context"])
         places = [place(ending) for ending in item["endings"]]
         assert places.pop(item["label"]) == (last + 1, document)
-        assert all(other != document or abs(sentence - last - 1) >= choices.APART for sentence, other in places)
+        assert all(other != document or abs(sentence - last - 1) >= 10 for sentence, other in places)
 
 
 def test_an_item_has_one_to_three_sentences_of_context_and_four_different_endings(items):
@@ -59,7 +63,7 @@ def test_an_item_has_one_to_three_sentences_of_context_and_four_different_ending
 
 
 def test_no_item_comes_twice(items):
-    assert len({item["endings"][item["label"]] + item["context"] for item in items}) == ITEMS
+    assert len({truth(item) + item["context"] for item in items}) == ITEMS
 
 
 def test_the_truth_stands_in_each_place_equally_often(items):
@@ -86,7 +90,8 @@ def test_spaces_capitals_and_stops_give_nothing_away(items):
 
 def test_an_item_depends_on_documents_seed_and_number_alone(items, documents):
     assert list(choices.items(documents, 20, seed=1)) == items[:20]
-    assert [item["context"] for item in choices.items(documents, 20, seed=2)] != [i["context"] for i in items[:20]]
+    others = list(choices.items(documents, 20, seed=2))
+    assert {truth(item) for item in others} != {truth(item) for item in items[:20]}
 
 
 def test_a_document_that_comes_twice_gives_no_second_truth():
@@ -102,6 +107,22 @@ def all_of(documents):
         yield from choices.items(documents, 10**6, seed=1)
     except UserError:
         return
+
+
+def test_what_is_no_whole_sentence_is_no_ending_and_nothing_goes_on_after_it():
+    fragments = "A heading of a section without a stop at its end\n\nand what begins in the middle of a sentence.\n\n"
+    mixed = [f"{numbered(number, 4)}\n\n{fragments}{numbered(number, 8)}" for number in range(20)]
+    items = list(all_of(mixed))
+    assert len(items) > 100
+    for item in items:
+        assert all(ending.startswith("Sentence") for ending in item["endings"])
+        assert re.search(r"Sentence [^.]*on\.$", item["context"])
+
+
+def test_a_place_with_too_few_false_endings_is_left_out():
+    items = list(all_of([numbered(1, 22)]))
+    assert 0 < len(items) < 21
+    assert all(len(item["endings"]) == 4 for item in items)
 
 
 def test_abbreviations_do_not_end_a_sentence():

@@ -7,6 +7,7 @@ import re
 import statistics
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
@@ -55,6 +56,12 @@ def test_no_two_texts_are_equal_and_nearly_every_one_opens_in_its_own_way(places
     assert len({sentences(place)[0] for place in places}) > 0.98 * len(places)
 
 
+def test_no_name_is_common(places):
+    openings = [sentences(place)[0] for place in places]
+    names = Counter(name for opening in openings for name in re.findall(r"(?<=\W)[A-Z]\w+", opening))
+    assert max(names.values()) < 0.06 * len(places)
+
+
 def test_no_two_texts_are_nearly_the_same(places):
     runs = [five_word_runs(place) for place in places[:500]]
     rng = random.Random(1)
@@ -82,6 +89,14 @@ def test_articles_agree_and_no_word_is_doubled(places):
     assert re.findall(r"\ban (?!hour|honest|heir)[^aeiou\W]\w*", text, re.IGNORECASE) == []
     assert re.findall(r"\b(\w+) \1\b", text, re.IGNORECASE) == []
     assert not set("{}|_") & set(text)
+
+
+def test_no_adjective_is_also_the_first_word_of_what_it_describes():
+    for rules in fantasy.KINDS.values():
+        described = {phrase.split()[0] for symbol in ("things", "mark", "noun") for phrase in rules[symbol]}
+        assert not described & {*fantasy.WORDS["shape"], *fantasy.WORDS["colour"]}
+    for mood in fantasy.MOODS.values():
+        assert not {phrase.split()[0] for rules in fantasy.KINDS.values() for phrase in rules["noun"]} & {*mood["adj"]}
 
 
 def test_a_text_depends_on_its_seed_and_number_alone():
@@ -123,8 +138,8 @@ def test_a_known_kind_or_mood_steers_the_text(variable, symbols):
 
 
 def test_weather_and_time_steer_the_text_and_no_other_weather_is_in_it():
-    for weather, time in itertools.product(fantasy.WEATHERS, fantasy.TIMES):
-        place = fantasy.location(4, 1, {"weather": weather, "time": time}).lower()
+    for number, (weather, time) in enumerate(itertools.product(fantasy.WEATHERS, fantasy.TIMES)):
+        place = fantasy.location(4, number, {"weather": weather, "time": time}).lower()
         told = {
             other for other, rules in fantasy.WEATHERS.items() if any(clause in place for clause in rules["weather"])
         }

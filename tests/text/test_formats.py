@@ -437,11 +437,11 @@ def test_keys_that_come_late_are_known(tmp_path):
 
 
 def test_labels_stay_as_they_stand(tmp_path):
-    labels = ["1", "01", "-2", "1.5", "1_0", "+1", "½", "Sci/Tech", "0", "-0"]
+    labels = ["1", "01", "9" * 5000, "-2", "1.5", "1_0", "+1", "½", "Sci/Tech", "0", "-0"]
     given = read_file(
         tmp_path, "rows.csv", table([{"text": "t", "kind": label} for label in labels]), Columns(label="kind")
     )
-    assert [row.label for row in given if isinstance(row, Document)] == [1, "01", -2, *labels[3:8], 0, "-0"]
+    assert [row.label for row in given if isinstance(row, Document)] == [1, "01", "9" * 5000, -2, *labels[4:9], 0, "-0"]
     data = b'{"text": "t", "kind": "1"}\n{"text": "t", "kind": 1}\n{"text": "t", "kind": true}\n'
     given = read_file(tmp_path, "rows.jsonl", data, Columns(label="kind"))
     assert [(type(row.label), row.label) for row in given if isinstance(row, Document)] == [
@@ -491,9 +491,18 @@ def test_a_first_row_of_texts_is_not_taken_for_a_header(tmp_path):
         assert "data.text=1,2" in str(caught.value.way_out)
 
 
-def test_two_columns_of_one_name_are_refused(tmp_path):
+@pytest.mark.parametrize("name", ["rows.csv", "rows.arrow", "rows.parquet"])
+def test_two_columns_of_one_name_are_refused(tmp_path, name):
+    twice, sink = pyarrow.table([["a"], ["b"]], names=["text", "text"]), pyarrow.BufferOutputStream()
+    if name == "rows.csv":
+        sink.write(b"text,text\na,b\n")
+    elif name == "rows.parquet":
+        parquet.write_table(twice, sink)
+    else:
+        with pyarrow.ipc.new_stream(sink, twice.schema) as writer:
+            writer.write_table(twice)
     with pytest.raises(UserError, match="two columns 'text'"):
-        read_file(tmp_path, "rows.csv", b"text,text\na,b\n")
+        read_file(tmp_path, name, sink.getvalue().to_pybytes())
 
 
 def test_a_text_file_among_tables_with_named_columns_is_refused(tmp_path):
@@ -513,10 +522,47 @@ def test_a_damaged_table_is_named(tmp_path, name, share):
     assert caught.value.place == str(tmp_path / name)
 
 
-def test_an_arrow_file_without_its_end_is_not_taken_for_a_short_one(tmp_path):
-    data = arrow(ROWS, pyarrow.ipc.new_file, 1)
-    with pytest.raises(UserError, match="cut short"):
-        read_file(tmp_path, "file.arrow", data[:-10])
+@pytest.mark.parametrize("new", [pyarrow.ipc.new_stream, pyarrow.ipc.new_file])
+def test_an_arrow_file_that_ends_too_early_is_not_taken_for_a_short_one(tmp_path, new):
+    data = arrow(ROWS, new, 1)
+    third = data.rindex(b"\xff\xff\xff\xff", 0, data.rindex("Ωmega".encode()))
+    stopped = data[:third] + b"\xff\xff\xff\xff\x00\x00\x00\x00" + data[third + 8 :]
+    for damaged in (stopped, data[: -len(data) // 3]):
+        with pytest.raises(UserError, match="cut short"):
+            read_file(tmp_path, "rows.arrow", damaged)
+
+
+def test_a_table_without_its_end_is_known_before_anything_is_read(tmp_path):
+    for name in ("rows.parquet", "file.arrow"):
+        path = tmp_path / name
+        path.write_bytes(TABLES[name][:-1])
+        with pytest.raises(UserError, match="cut short"):
+            FileSource([path]).check()
+
+
+def test_damage_is_named_or_harmless_wherever_it_is(tmp_path):
+    rng, rows = random.Random(0), [{"text": f"text {number}"} for number in range(20)]
+    tables = {"rows.parquet": parquet_of(rows, 5), "stream.arrow": arrow(rows, pyarrow.ipc.new_stream, 5)}
+    for _ in range(300):
+        for name, data in tables.items():
+            changed = bytearray(data)
+            changed[rng.randrange(len(data))] = rng.randrange(256)
+            try:
+                assert len(read_file(tmp_path, name, bytes(changed))) == 20
+            except UserError as error:
+                assert error.place == str(tmp_path / name)
+
+
+def test_a_file_that_shrinks_or_goes_while_it_is_read_is_named(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(lines(ROWS))
+    piece = next(FileSource([path]).pieces())
+    path.write_bytes(lines(ROWS[:2]))
+    with pytest.raises(UserError, match="became shorter"):
+        list(piece.documents())
+    path.unlink()
+    with pytest.raises(UserError, match="cannot be read"):
+        list(piece.documents())
 
 
 def test_documents_before_the_damage_may_come_and_then_the_file_is_named(tmp_path):
@@ -620,18 +666,19 @@ def test_a_very_large_file_is_known_by_its_size_and_three_places(tmp_path, monke
     monkeypatch.setattr(formats, "HASHED_PART", 10)
     path = tmp_path / "large.txt"
 
-    def described(data: bytearray) -> dict:
+    def identity(data: bytearray) -> str:
         path.write_bytes(data)
-        return formats.describe_files([path])[0]
+        described = formats.describe_files([path])[0]
+        assert described["size"] == len(data)
+        return described["sha256_of_size_and_first_middle_last_megabyte"]
 
     data = bytearray(b"x" * 201)
-    before = described(data)
-    assert set(before) == {"name", "size", "sha256_of_size_and_first_middle_last_megabyte"}
+    before = identity(data)
     for place in (0, 9, 95, 104, 191, 200):
         changed = data.copy()
         changed[place] = 0
-        assert described(changed) != before
-    assert described(data + b"x") != before
+        assert identity(changed) != before
+    assert identity(data + b"x") != before
 
 
 MEMORY = """

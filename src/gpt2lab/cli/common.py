@@ -19,6 +19,9 @@ RecipeName = Annotated[list[str] | None, _words("RECIPE")]
 Study = Annotated[list[str] | None, typer.Argument(metavar="STUDY", show_default=False)]
 Overrides = Annotated[list[str] | None, _words("")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps", metavar="NAME")]
+OtherTokenizer = Annotated[
+    str | None, typer.Option("--tokenizer", help="for checkpoints that bring none; gpt2 or a folder", metavar="NAME")
+]
 Json = Annotated[bool, typer.Option("--json", help="one JSON object as the last line of standard output")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="say nothing but warnings and errors")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="say what would be done, and stop")]
@@ -62,3 +65,11 @@ def only_values(arguments: list[str] | None, wanted: str, count: int | None = 1)
         hint = f"settings have a dot: write {loose!r} as group.{loose}" if loose else f"give {wanted}"
         raise UserError(f"expected {wanted}, found {found}", way_out=f"{hint}; --help shows an example")
     return values, overrides
+
+
+def refuse_settings(overrides: list[str]) -> None:
+    """For verbs without settings: what is accepted must have an effect."""
+    from gpt2lab.core.errors import UserError
+
+    if overrides:
+        raise UserError(f"there is no such setting here: {overrides[0]}", way_out="--help lists what there is")

@@ -14,7 +14,10 @@ app = typer.Typer(help="Look into a corpus, and check it.", no_args_is_help=True
 
 @app.command()
 def show(corpus: Path, json: Json = False) -> None:
-    """What a corpus holds: counts, lengths, use of the vocabulary, bytes a token."""
+    """What a corpus holds: counts, lengths, use of the vocabulary, bytes a token.
+
+    Example: gpt2lab corpus show corpora/docs
+    """
     from gpt2lab.core import console
     from gpt2lab.text import inspection
     from gpt2lab.text.corpus import open_corpus
@@ -38,7 +41,10 @@ def preview(
     tokens: Annotated[int, typer.Option("--tokens", min=1, help="of each document")] = 60,
     json: Json = False,
 ) -> None:
-    """The first documents, with a mark at the border of each token."""
+    """The first documents, with a mark at the border of each token.
+
+    Example: gpt2lab corpus preview corpora/docs --documents 2
+    """
     from gpt2lab.core import console
     from gpt2lab.text import inspection
     from gpt2lab.text.corpus import open_corpus
@@ -53,7 +59,10 @@ def preview(
 
 @app.command()
 def verify(corpus: Path, json: Json = False) -> None:
-    """Check every shard against its hash, its count and the vocabulary."""
+    """Check every shard against its hash, its count and the vocabulary.
+
+    Example: gpt2lab corpus verify corpora/docs
+    """
     from gpt2lab.core import console
     from gpt2lab.text import inspection
     from gpt2lab.text.corpus import open_corpus

@@ -12,7 +12,10 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(device: Device = "auto", json: Json = False) -> None:
-    """Look at this machine."""
+    """Look at this machine: what it is, how fast, what works offline, what extras would add.
+
+    Example: gpt2lab doctor
+    """
     from gpt2lab.core import console
     from gpt2lab.study import doctor as examination
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gpt2lab.cli.common import Device, Json, Model, Quiet, only_values, prepare_console, verb
+from gpt2lab.cli.common import Device, Json, Model, OtherTokenizer, Quiet, only_values, prepare_console, verb
 
 
 def register(app: typer.Typer) -> None:
@@ -18,6 +18,7 @@ def evaluate(
     arguments: Model = None,
     protocol: Annotated[str, typer.Option("--protocol", help="one or more, with commas")] = "perplexity/token-window",
     data: Annotated[str | None, typer.Option("--data", help="a text file, or a corpus folder")] = None,
+    tokenizer: OtherTokenizer = None,
     device: Device = "auto",
     json: Json = False,
     quiet: Quiet = False,
@@ -37,7 +38,7 @@ def evaluate(
     chosen = settings.resolve(Evaluation, overrides=overrides)
     from gpt2lab.measure import evaluate as measuring
 
-    found = measuring.evaluate(model, protocol.split(","), data, chosen, hardware.choose_device(device))
+    found = measuring.evaluate(model, protocol.split(","), data, chosen, hardware.choose_device(device), tokenizer)
     rows = [
         (
             record["protocol"],

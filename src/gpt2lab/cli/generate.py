@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gpt2lab.cli.common import Device, Json, Model, Quiet, only_values, prepare_console
+from gpt2lab.cli.common import Device, Json, Model, OtherTokenizer, Quiet, only_values, prepare_console, refuse_settings
 
 
 def register(app: typer.Typer) -> None:
@@ -23,6 +23,7 @@ def generate(
     top_p: Annotated[float, typer.Option("--top-p", min=0, max=1)] = 1.0,
     seed: Annotated[int, typer.Option("--seed", min=0)] = 1,
     ignore_eos: Annotated[bool, typer.Option("--ignore-eos", help="go on past end-of-text")] = False,
+    tokenizer: OtherTokenizer = None,
     device: Device = "auto",
     json: Json = False,
     quiet: Quiet = False,
@@ -31,23 +32,30 @@ def generate(
 
     Example: gpt2lab generate runs/tiny --prompt "The module" --samples 3 --temperature 0.8 --top-k 50
     """
-    from gpt2lab.core import console, hardware
+    from gpt2lab.core import console, hardware, settings
     from gpt2lab.generate.settings import SamplingSettings
 
     prepare_console(json, quiet)
-    (source,), _ = only_values(arguments, "one MODEL")
-    settings = SamplingSettings(
-        max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
-    )
+    (source,), overrides = only_values(arguments, "one MODEL")
+    refuse_settings(overrides)
+    values = {
+        "max_new_tokens": max_new_tokens,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "seed": seed,
+    }
+    chosen = settings.resolve(SamplingSettings, values=values)
     from gpt2lab.generate.generate import generate as sample_from
-    from gpt2lab.model.reading import find_model, read_language_model
-    from gpt2lab.text import tokenizer as tokenizers
+    from gpt2lab.model.reading import find_model, read_language_model, tokenizer_of
 
-    folder = find_model(source)
-    model = read_language_model(folder, device=hardware.choose_device(device))
-    for sample in sample_from(model, tokenizers.load(folder), prompt, samples, settings, ignore_eos):
+    place = find_model(source)
+    model = read_language_model(place, device=hardware.choose_device(device))
+    for sample in sample_from(model, tokenizer_of(place, tokenizer), prompt, samples, chosen, ignore_eos):
         if json:
             console.result_line(sample.as_dict())
         else:
-            console.say(f"--- sample {sample.sample + 1} of {samples} ({sample.tokens} tokens, {sample.finish})")
-            console.say(sample.prompt + sample.text)
+            console.say(
+                f"--- sample {sample.sample + 1} of {samples}: {sample.tokens} tokens, ended by {sample.finish}"
+            )
+            console.show(sample.prompt + sample.text)

@@ -47,6 +47,8 @@ def run_verb(arguments: list[str]) -> int:
     """Do it and return the exit code: 0, 1 (failed), 2 (bad input) or 130 (interrupted, resumable)."""
     try:
         code = app(arguments, standalone_mode=False) or 0
+        if code == INTERRUPTED:  # typer makes this of Ctrl-C
+            raise KeyboardInterrupt
     except UserError as error:
         return _report(arguments, str(error), error.as_dict(), BAD_INPUT)
     except UsageError as error:
@@ -57,17 +59,26 @@ def run_verb(arguments: list[str]) -> int:
         facts = {"cause": stop.saved, "resume": stop.resume}
         return _report(arguments, f"{stop.saved}\nnext: {stop.resume}", facts, INTERRUPTED)
     except (KeyboardInterrupt, typer.Abort):
-        return _report(arguments, "interrupted", {"cause": "interrupted"}, INTERRUPTED)
-    except (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
-        mistake = UserError(error.strerror or str(error), place=error.filename, way_out="choose another path")
-        return _report(arguments, str(mistake), mistake.as_dict(), BAD_INPUT)
+        message = "interrupted; the same command continues or begins again"
+        return _report(arguments, message, {"cause": message}, INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has gone; there is nobody left to tell
         return FAILED
+    except OSError as error:
+        if not error.filename:
+            return _unexpected(arguments, error)
+        mistake = UserError(
+            error.strerror or str(error), place=error.filename, way_out="choose another path, or make this one usable"
+        )
+        return _report(arguments, str(mistake), mistake.as_dict(), BAD_INPUT)
     except Exception as error:
-        traceback.print_exc()
-        return _report(arguments, "", {"cause": f"{type(error).__name__}: {error}"}, FAILED)
+        return _unexpected(arguments, error)
     return code
+
+
+def _unexpected(arguments: list[str], error: Exception) -> int:
+    traceback.print_exc()
+    return _report(arguments, "", {"cause": f"{type(error).__name__}: {error}"}, FAILED)
 
 
 def _report(arguments: list[str], message: str, facts: dict[str, Any], code: int) -> int:

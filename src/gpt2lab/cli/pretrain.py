@@ -42,13 +42,13 @@ def pretrain(
     if out is None:
         raise UserError("where to put the run is missing", way_out="add --out FOLDER")
     values: dict[str, Any] = {"device": device} if device != "auto" else {}
-    values |= {"data": str(Path(data).resolve())} if data else {}
+    values["data"] = str(Path(data).resolve()) if data else ""
     values |= {"model": {"size": size}} if size else {}
-    if not data and not resume:
-        raise UserError("what to train on is missing", way_out="add --data CORPUS; gpt2lab prepare makes one")
     if resume:
-        values = settings.merged(resumed(out).as_dict(), values)
+        values = settings.merged(resumed(out).as_dict(), {key: value for key, value in values.items() if value})
     chosen = settings.resolve(RunSettings, values=values, overrides=overrides)
+    if not chosen.data:
+        raise UserError("what to train on is missing", way_out="add --data CORPUS; gpt2lab prepare makes one")
     from gpt2lab.study import run
 
     facts = run.pretrain(chosen, out, resume=resume, dry_run=dry_run)

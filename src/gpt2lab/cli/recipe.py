@@ -15,7 +15,10 @@ app = typer.Typer(help="List, show and copy recipes.", no_args_is_help=True, ric
 
 @app.command("list")
 def list_recipes(json: Json = False) -> None:
-    """The recipes that ship with the package."""
+    """The recipes that ship with the package.
+
+    Example: gpt2lab recipe list
+    """
     from gpt2lab.core import console
     from gpt2lab.study import recipe
 
@@ -28,7 +31,10 @@ def list_recipes(json: Json = False) -> None:
 
 @app.command()
 def show(name: str) -> None:
-    """A recipe's text."""
+    """A recipe's text.
+
+    Example: gpt2lab recipe show quickstart
+    """
     from gpt2lab.study import recipe
 
     sys.stdout.write(recipe.find(name).read_text("utf-8"))
@@ -36,7 +42,10 @@ def show(name: str) -> None:
 
 @app.command()
 def copy(name: str, file: Annotated[Path, typer.Argument(help="where to put the copy")]) -> None:
-    """A recipe as a file of your own."""
+    """A recipe as a file of your own.
+
+    Example: gpt2lab recipe copy quickstart mine.yaml
+    """
     from gpt2lab.core import console, files
     from gpt2lab.core.errors import UserError
     from gpt2lab.study import recipe
@@ -49,7 +58,10 @@ def copy(name: str, file: Annotated[Path, typer.Argument(help="where to put the 
 
 @app.command()
 def schema() -> None:
-    """The JSON schema of a recipe, for editors."""
+    """The JSON schema of a recipe, for editors.
+
+    Example: gpt2lab recipe schema > recipe.schema.json
+    """
     import json
 
     from gpt2lab.study.recipe import Recipe

@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from gpt2lab.cli.common import Device, DryRun, Json, Quiet, RecipeName, Study, only_values, prepare_console, verb
+from gpt2lab.cli.common import (
+    Device,
+    DryRun,
+    Json,
+    Quiet,
+    RecipeName,
+    Study,
+    only_values,
+    prepare_console,
+    refuse_settings,
+    verb,
+)
 
 Out = Annotated[Path | None, typer.Option("--out", help="the study folder to make")]
 
@@ -24,7 +35,10 @@ def quickstart(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """See the whole house in a minute: no account, no download, no GPU."""
+    """See the whole house in a minute: no account, no download, no GPU.
+
+    Example: gpt2lab quickstart --out studies/first
+    """
     _run("quickstart", [], out, device, False, json, quiet)
 
 
@@ -57,7 +71,8 @@ def report(arguments: Study = None, json: Json = False, quiet: Quiet = False) ->
     from gpt2lab.study import report as reports
 
     prepare_console(json, quiet)
-    (study,), _ = only_values(arguments, "one STUDY")
+    (study,), overrides = only_values(arguments, "one STUDY")
+    refuse_settings(overrides)
     page = reports.write(Path(study))
     console.say(f"report: {page}")
     console.result({"report": str(page)})

@@ -40,6 +40,11 @@ def say(text: RenderableType = "") -> None:
         _messages().print(text, highlight=False, soft_wrap=True, markup=False)
 
 
+def show(text: str) -> None:
+    """What was asked for, such as a sample: to standard output also when quiet, without a change."""
+    sys.stdout.write(text + "\n")
+
+
 def warn(text: str) -> None:
     _errors().print(f"warning: {text}", style="yellow", highlight=False, soft_wrap=True, markup=False)
 
@@ -195,13 +200,13 @@ def size(count: float) -> str:
 def _messages() -> Console:
     from rich.console import Console
 
-    return Console(file=sys.stderr if _state.mode == "json" else sys.stdout, width=_width())
+    return Console(file=sys.stderr if _state.mode == "json" else sys.stdout, width=_width(), emoji=False)
 
 
 def _errors() -> Console:
     from rich.console import Console
 
-    return Console(file=sys.stderr, width=_width())
+    return Console(file=sys.stderr, width=_width(), emoji=False)
 
 
 def _width() -> int | None:

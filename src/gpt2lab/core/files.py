@@ -67,6 +67,7 @@ class NewFile:
 def new_file(path: Path) -> Iterator[NewFile]:
     """A file that replaces `path` in one step, once the block has ended well."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path)
     beside = _beside(path)
     operation("open", beside)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -21,6 +22,7 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 # Where the sheet gives the figure with sparsity it is halved. Names are matched from the top: longer ones come first.
 KNOWN_GPUS = {
     "GH200": 989,
+    "H200 NVL": 835,
     "H200": 989,
     "H100 NVL": 835,
     "H100 PCIe": 756,
@@ -137,7 +139,10 @@ def peak_flops(device: torch.device) -> float | None:
     if device.type != "cuda":
         return None
     name = device_name(device)
-    return next((rate * 1e12 for known, rate in KNOWN_GPUS.items() if known in name), None)
+    if "Laptop" in name:  # a smaller chip under the same name
+        return None
+    known = (rate for known, rate in KNOWN_GPUS.items() if re.search(rf"(?<!\w){re.escape(known)}(?!\w)", name))
+    return next((rate * 1e12 for rate in known), None)
 
 
 def matmul_rate(device: torch.device, precision: str = "fp32", seconds: float = 0.5) -> float:

@@ -22,31 +22,31 @@ _held_here: set[Path] = set()
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file at `path`, or name who does."""
+def locked(path: Path, wait: bool = False) -> Iterator[None]:
+    """Hold the lock file at `path`; where another process holds it, name it, or `wait` for it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path = path.resolve()
     if path in _held_here:
         raise _taken(path, {"pid": os.getpid(), "command": "this very process"})
-    descriptor = _acquire(path)
+    descriptor = _acquire(path, wait)
     _held_here.add(path)
     try:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(_self()).encode(), 0)
         yield
-        path.unlink(missing_ok=True)
     finally:
+        path.unlink(missing_ok=True)
         _held_here.discard(path)
         os.close(descriptor)
 
 
-def _acquire(path: Path) -> int:
+def _acquire(path: Path, wait: bool) -> int:
     """The locked descriptor of the file that is at `path` now: the holder before us may just have removed its own."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
 
         def lock(descriptor: int = descriptor) -> None:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
 
         try:
             files.tolerate("lock files, so make sure that only one process writes there", lock)

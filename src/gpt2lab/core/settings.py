@@ -23,6 +23,7 @@ Natural = Annotated[int, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NaturalFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 
 KeyPath = tuple[str | int, ...]
@@ -76,7 +77,7 @@ def read_yaml(file: Path) -> tuple[dict[str, Any], dict[KeyPath, str]]:
         data = yaml.safe_load(text) or {}
     except FileNotFoundError as error:
         raise UserError("the file does not exist", place=file) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(f"not valid YAML: {error}", place=file) from error
     if not isinstance(data, dict):
         raise UserError("settings are written as `key: value`", place=f"{file}, line 1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -50,6 +51,7 @@ def generate(
     following = ids.to(device).expand(samples, -1)
     for _ in range(room):
         logits = model.logits(model.transformer(following, cache=cache)[:, -1])
+        logits[:, tokenizer.size :] = -math.inf  # some models have more ids than their tokenizer has tokens
         new = pick(distribution(logits, settings), generators)
         for row, number in enumerate(new.tolist()):
             ended[row] = ended[row] or (number == tokenizer.end_of_text and not ignore_eos)

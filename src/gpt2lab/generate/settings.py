@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpt2lab.core.settings import Natural, NaturalFloat, Positive, Settings, Share
+from gpt2lab.core.settings import Natural, NaturalFloat, Positive, Seed, Settings, Share
 
 
 class SamplingSettings(Settings):
@@ -14,5 +14,5 @@ class SamplingSettings(Settings):
     """Keep the k likeliest; 0 keeps all."""
     top_p: Share = 1.0
     """Keep the likeliest that together reach this probability."""
-    seed: Natural = 1
+    seed: Seed = 1
     """Of the draws."""

@@ -10,15 +10,17 @@ from gpt2lab.core.errors import UserError
 from gpt2lab.measure import perplexity, records
 from gpt2lab.measure.settings import Evaluation
 from gpt2lab.model.gpt2 import GPT2
-from gpt2lab.model.reading import find_model, read_language_model, weight_hash
-from gpt2lab.text import tokenizer as tokenizers
+from gpt2lab.model.reading import find_model, read_language_model, tokenizer_of, weight_hash
 from gpt2lab.text.corpus import is_corpus, open_corpus
 from gpt2lab.text.opening import open_binary
+from gpt2lab.text.tokenizer import Tokenizer
 
 PROTOCOLS = ("perplexity/token-window", "perplexity/blocks")
 
 
-def evaluate(source: str, protocols: list[str], data: str, settings: Evaluation, device: Any) -> list[dict]:
+def evaluate(
+    source: str, protocols: list[str], data: str, settings: Evaluation, device: Any, tokenizer: str | None = None
+) -> list[dict[str, Any]]:
     """One record a protocol, each also written to the model's results."""
     if unknown := [name for name in protocols if name not in PROTOCOLS]:
         raise UserError(f"there is no protocol {unknown[0]!r}", way_out=f"known: {', '.join(PROTOCOLS)}")
@@ -26,7 +28,11 @@ def evaluate(source: str, protocols: list[str], data: str, settings: Evaluation,
     model = read_language_model(folder, device=device)
     identity = {"path": source, "weights": weight_hash(folder)}
     found = [
-        {**_measure(name, model, folder, Path(data), settings), "model": identity, "data": _describe(Path(data))}
+        {
+            **_measure(name, model, tokenizer_of(folder, tokenizer), Path(data), settings),
+            "model": identity,
+            "data": _describe(Path(data)),
+        }
         for name in protocols
     ]
     for record in found:
@@ -34,7 +40,7 @@ def evaluate(source: str, protocols: list[str], data: str, settings: Evaluation,
     return found
 
 
-def _measure(name: str, model: GPT2, folder: Path, data: Path, settings: Evaluation) -> dict[str, Any]:
+def _measure(name: str, model: GPT2, tokenizer: Tokenizer, data: Path, settings: Evaluation) -> dict[str, Any]:
     if name == "perplexity/blocks":
         if not is_corpus(data):
             raise UserError(f"{name} is measured on a corpus", place=data, way_out="gpt2lab prepare DATA --out CORPUS")
@@ -44,7 +50,10 @@ def _measure(name: str, model: GPT2, folder: Path, data: Path, settings: Evaluat
         )
         if split == "train":
             console.warn("this is the split that models are trained on; its perplexity says little about new text")
-        _check_tokenizer(corpus.manifest["tokenizer"]["hash"], folder, data)
+        if tokenizer.hash != corpus.manifest["tokenizer"]["hash"]:
+            raise UserError(
+                "the corpus was made with another tokenizer than the model", place=data, way_out="prepare it again"
+            )
         return perplexity.blocks(model, corpus.split(split), perplexity.context_for(model, settings.evaluate))
     if is_corpus(data):
         raise UserError(
@@ -52,7 +61,7 @@ def _measure(name: str, model: GPT2, folder: Path, data: Path, settings: Evaluat
             place=data,
             way_out="name the text the corpus was made from",
         )
-    ids = tokenizers.load(folder).encode(_text(data)).astype("int64")
+    ids = tokenizer.encode(_text(data)).astype("int64")
     return perplexity.token_window(model, ids, settings.evaluate)
 
 
@@ -64,18 +73,13 @@ def _text(path: Path) -> str:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        raise UserError(f"not UTF-8: {error.reason}", place=f"{path}, line {line}", way_out="save it as UTF-8") from error
+        raise UserError(
+            f"not UTF-8: {error.reason}", place=f"{path}, line {line}", way_out="save it as UTF-8"
+        ) from error
 
 
 def _describe(data: Path) -> dict[str, Any]:
     return {"path": str(data), "hash": open_corpus(data).hash if is_corpus(data) else files.sha256(data)}
-
-
-def _check_tokenizer(corpus_hash: str, model_folder: Path, data: Path) -> None:
-    if tokenizers.load(model_folder).hash != corpus_hash:
-        raise UserError(
-            "the corpus was made with another tokenizer than the model", place=data, way_out="prepare it again"
-        )
 
 
 def _results_folder(source: Path, weights: str) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,9 @@ from gpt2lab.core import environment, files, hardware
 
 def write(folder: Path, record: dict[str, Any]) -> Path:
     """Under a name made of what was measured, so that the same measurement replaces itself."""
-    identity = {key: record[key] for key in ("protocol", "model", "data", "settings")}
+    what = [record["protocol"], record["model"]["weights"], record["data"]["hash"], record["settings"]]
     name = re.sub(r"[^a-z0-9]+", "-", record["protocol"].lower())
-    digest = hashlib.sha256(files.fingerprint(identity).encode()).hexdigest()[:10]
-    path = folder / f"{name}-{digest}.json"
+    path = folder / f"{name}-{files.fingerprint(what)[:10]}.json"
     files.write_json(path, record)
     return path
 

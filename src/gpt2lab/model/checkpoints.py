@@ -22,6 +22,7 @@ LLMC_MAGIC = 20240326
 LLMC_HEADER = 256  # int32s
 LLMC_DTYPES = {3: torch.float32, 5: torch.bfloat16}
 NANOGPT_PADDED_VOCABULARY = 50304
+NANOGPT_ARGUMENTS = ("n_layer", "n_head", "n_embd", "block_size", "vocab_size")
 WITHOUT_BIAS = ("wte.weight", "wpe.weight", "lm_head.weight")
 
 
@@ -39,9 +40,11 @@ def read(file: Path) -> tuple[GPT2Config, Tensors]:
 
 def _read_nanogpt(file: Path) -> tuple[GPT2Config, Tensors]:
     stored = read_pickle_free(file)
-    if not isinstance(stored, dict) or not {"model", "model_args"} <= set(stored):
+    if not {"model", "model_args"} <= set(stored):
         raise UserError("not a nanoGPT checkpoint: it holds no `model` and `model_args`", place=file)
     state, arguments = stored["model"], stored["model_args"]
+    if missing := [name for name in NANOGPT_ARGUMENTS if not isinstance(arguments.get(name), int)]:
+        raise UserError(f"not a nanoGPT checkpoint: model_args lacks {', '.join(missing)}", place=file)
     vocabulary = arguments["vocab_size"]
     if vocabulary == NANOGPT_PADDED_VOCABULARY:
         vocabulary = GPT2_VOCABULARY
@@ -53,7 +56,7 @@ def _read_nanogpt(file: Path) -> tuple[GPT2Config, Tensors]:
         width=arguments["n_embd"],
         context=arguments["block_size"],
         vocabulary=vocabulary,
-        activation="gelu",  # nanoGPT uses the exact one
+        activation=arguments.get("activation", "gelu"),  # nanoGPT uses the exact one
         start_of_text=end,
         end_of_text=end,
     ).with_dropout(arguments.get("dropout", 0.0))

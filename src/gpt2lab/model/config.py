@@ -90,41 +90,60 @@ def describe(config: GPT2Config) -> str:
     )
 
 
-def from_huggingface(raw: dict[str, Any], place: object) -> GPT2Config:
-    """Read a `config.json`; only what is a GPT-2 is accepted."""
-    kind = raw.get("model_type")
-    if kind != "gpt2":
+def from_huggingface(raw: Any, place: object) -> GPT2Config:
+    """Read a `config.json`; only what is a GPT-2 is accepted, and every field that cannot be is named."""
+    if not isinstance(raw, dict) or raw.get("model_type") != "gpt2":
+        kind = raw.get("model_type") if isinstance(raw, dict) else None
         raise UserError(
             f"not a GPT-2: its model_type is {kind!r}", place=place, way_out="gpt2lab works on GPT-2 models"
         )
     if raw.get("add_cross_attention"):
         raise UserError("a GPT-2 with cross-attention is not supported", place=place)
-    required = {"n_layer": 12, "n_head": 12, "n_embd": 768, "n_positions": 1024, "vocab_size": GPT2_VOCABULARY}
-    values = {key: raw.get(key, default) for key, default in required.items()}
-    if wrong := [f"{key} = {value!r}" for key, value in values.items() if type(value) is not int]:
-        raise UserError(f"these must be whole numbers: {', '.join(wrong)}", place=place)
-    classifies = any("SequenceClassification" in name for name in raw.get("architectures") or ())
-    return GPT2Config(
-        layers=values["n_layer"],
-        heads=values["n_head"],
-        width=values["n_embd"],
-        context=values["n_positions"],
-        vocabulary=values["vocab_size"],
-        inner=raw.get("n_inner"),
-        activation=raw.get("activation_function", "gelu_new"),
-        embedding_dropout=raw.get("embd_pdrop", 0.1),
-        attention_dropout=raw.get("attn_pdrop", 0.1),
-        residual_dropout=raw.get("resid_pdrop", 0.1),
-        norm_epsilon=raw.get("layer_norm_epsilon", 1e-5),
-        initial_std=raw.get("initializer_range", 0.02),
-        tied_head=raw.get("tie_word_embeddings", True),
-        scale_attention=raw.get("scale_attn_weights", True),
-        scale_attention_by_layer=raw.get("scale_attn_by_inverse_layer_idx", False),
-        start_of_text=raw.get("bos_token_id"),
-        end_of_text=raw.get("eos_token_id"),
-        padding=raw.get("pad_token_id"),
-        labels=_labels(raw, place) if classifies else (),
-    )
+    values = {ours: raw.get(theirs, default) for ours, (theirs, _, default) in FIELDS.items()}
+    wrong = [
+        f"{theirs} = {values[ours]!r} is no {kind}"
+        for ours, (theirs, kind, _) in FIELDS.items()
+        if not IS[kind](values[ours])
+    ]
+    if wrong:
+        raise UserError(f"config.json cannot be right: {'; '.join(wrong)}", place=place)
+    classifies = any("SequenceClassification" in str(name) for name in raw.get("architectures") or ())
+    return GPT2Config(**values, labels=_labels(raw, place) if classifies else ())
+
+
+def _is_int(value: Any) -> bool:
+    return type(value) is int
+
+
+IS = {
+    "size": lambda value: _is_int(value) and value > 0,
+    "size or null": lambda value: value is None or (_is_int(value) and value > 0),
+    "id or null": lambda value: value is None or (_is_int(value) and value >= 0),
+    "rate": lambda value: type(value) in (int, float) and 0 <= value <= 1,
+    "positive number": lambda value: type(value) in (int, float) and value > 0,
+    "true or false": lambda value: type(value) is bool,
+    "name": lambda value: isinstance(value, str),
+}
+FIELDS: dict[str, tuple[str, str, Any]] = {  # ours: theirs, what it must be, transformers' default
+    "layers": ("n_layer", "size", 12),
+    "heads": ("n_head", "size", 12),
+    "width": ("n_embd", "size", 768),
+    "context": ("n_positions", "size", 1024),
+    "vocabulary": ("vocab_size", "size", GPT2_VOCABULARY),
+    "inner": ("n_inner", "size or null", None),
+    "activation": ("activation_function", "name", "gelu_new"),
+    "embedding_dropout": ("embd_pdrop", "rate", 0.1),
+    "attention_dropout": ("attn_pdrop", "rate", 0.1),
+    "residual_dropout": ("resid_pdrop", "rate", 0.1),
+    "norm_epsilon": ("layer_norm_epsilon", "positive number", 1e-5),
+    "initial_std": ("initializer_range", "positive number", 0.02),
+    "tied_head": ("tie_word_embeddings", "true or false", True),
+    "scale_attention": ("scale_attn_weights", "true or false", True),
+    "scale_attention_by_layer": ("scale_attn_by_inverse_layer_idx", "true or false", False),
+    "start_of_text": ("bos_token_id", "id or null", None),
+    "end_of_text": ("eos_token_id", "id or null", None),
+    "padding": ("pad_token_id", "id or null", None),
+}
 
 
 def to_huggingface(config: GPT2Config) -> dict[str, Any]:
@@ -132,25 +151,8 @@ def to_huggingface(config: GPT2Config) -> dict[str, Any]:
         "architectures": ["GPT2ForSequenceClassification" if config.labels else "GPT2LMHeadModel"],
         "model_type": "gpt2",
         "dtype": "float32",
-        "n_layer": config.layers,
-        "n_head": config.heads,
-        "n_embd": config.width,
-        "n_positions": config.context,
         "n_ctx": config.context,
-        "vocab_size": config.vocabulary,
-        "n_inner": config.inner,
-        "activation_function": config.activation,
-        "embd_pdrop": config.embedding_dropout,
-        "attn_pdrop": config.attention_dropout,
-        "resid_pdrop": config.residual_dropout,
-        "layer_norm_epsilon": config.norm_epsilon,
-        "initializer_range": config.initial_std,
-        "tie_word_embeddings": config.tied_head,
-        "scale_attn_weights": config.scale_attention,
-        "scale_attn_by_inverse_layer_idx": config.scale_attention_by_layer,
-        "bos_token_id": config.start_of_text,
-        "eos_token_id": config.end_of_text,
-        "pad_token_id": config.padding,
+        **{theirs: getattr(config, ours) for ours, (theirs, _, _) in FIELDS.items()},
     }
     if config.labels:
         raw["id2label"] = {str(index): name for index, name in enumerate(config.labels)}
@@ -162,7 +164,9 @@ def to_huggingface(config: GPT2Config) -> dict[str, Any]:
 def _labels(raw: dict[str, Any], place: object) -> tuple[str, ...]:
     names = raw.get("id2label")
     if names is None:  # transformers' own default when a config.json names no classes
-        return tuple(f"LABEL_{index}" for index in range(raw.get("num_labels", 2)))
-    if sorted(map(int, names)) != list(range(len(names))):
+        count = raw.get("num_labels", 2)
+        names = {str(index): f"LABEL_{index}" for index in range(count if _is_int(count) else 2)}
+    numbers = [str(number) for number in range(len(names))]
+    if not isinstance(names, dict) or sorted(names, key=str) != sorted(numbers):
         raise UserError("id2label must number its classes 0, 1, 2, …", place=place)
-    return tuple(name for _, name in sorted(names.items(), key=lambda item: int(item[0])))
+    return tuple(str(names[number]) for number in numbers)

@@ -167,8 +167,8 @@ class GPT2(nn.Module):
 class GPT2Classifier(nn.Module):
     """`GPT2ForSequenceClassification`: the class is read off the last real token, found by the mask.
 
-    transformers looks for the last id that is not the padding id instead; the two differ for a text that itself ends
-    in the padding id, and there ours is the one that does not depend on the batch.
+    transformers looks for the last id that is not the padding id instead, so the two differ for a text that itself ends
+    in the padding id; and it counts positions from the padding on the left. Ours never depends on the batch.
     """
 
     def __init__(self, config: GPT2Config, vocabulary_multiple: int = VOCABULARY_MULTIPLE) -> None:

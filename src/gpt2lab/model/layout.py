@@ -20,8 +20,9 @@ def is_turned(name: str) -> bool:
     return name.endswith(TURNED)
 
 
-def canonical(name: str) -> str | None:
+def canonical(name: object) -> str | None:
     """Our name for a stored tensor, whatever wrapped the model that stored it; None for what is no weight."""
+    name = str(name)
     while name.startswith(WRAPPERS):
         name = name.partition(".")[2]
     if STORED_MASKS.search(name):

@@ -13,9 +13,9 @@ from gpt2lab.core.errors import UserError
 
 def read_pickle_free(file: Path) -> dict[str, Any]:
     try:
-        return torch.load(file, map_location="cpu", weights_only=True)
+        stored = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "Unsupported" not in str(error) and "GLOBAL" not in str(error):
+        if "Unsupported global" not in str(error):
             raise damaged(file, error) from error
         raise UserError(
             "the checkpoint holds pickled Python objects, which could run anything, so it is not opened",
@@ -23,11 +23,14 @@ def read_pickle_free(file: Path) -> dict[str, Any]:
             way_out=(
                 'if you trust whoever made it, convert it where its code is importable: python -c "import torch; '
                 f"c = torch.load('{file}', weights_only=False); torch.save({{'model': c['model'], 'model_args': "
-                f"vars(c['config'])}}, '{file.with_suffix('.plain.pt')}')\""
+                f"{{**vars(c['config']), 'activation': 'gelu_new'}}}}, '{file.with_suffix('.plain.pt')}')\""
             ),
         ) from error
-    except (RuntimeError, EOFError, OSError) as error:
+    except Exception as error:  # a file cut short fails in as many ways as it has parts
         raise damaged(file, error) from error
+    if not isinstance(stored, dict):
+        raise UserError(f"no checkpoint: it holds a {type(stored).__name__}, not named tensors", place=file)
+    return stored
 
 
 def damaged(file: Path, error: Exception) -> UserError:

@@ -16,6 +16,8 @@ from gpt2lab.model import checkpoints, layout
 from gpt2lab.model.config import GPT2Config, from_huggingface
 from gpt2lab.model.gpt2 import GPT2, VOCABULARY_MULTIPLE, GPT2Classifier, build
 from gpt2lab.model.pickle_free import damaged, read_pickle_free
+from gpt2lab.text import tokenizer as tokenizers
+from gpt2lab.text.tokenizer import Tokenizer
 
 WEIGHT_FILES = (
     "model.safetensors",
@@ -23,7 +25,8 @@ WEIGHT_FILES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-SIDE_FILES = ("*.json", "merges.txt", "vocab.bpe", "README.md")
+SIDE_FILES = ("config.json", "generation_config.json", *tokenizers.FILES)
+EMBEDDING = "transformer.wte.weight"
 # Where the four names have lived since 2024; the short ones only redirect there.
 HUB_NAMES = {name: f"openai-community/{name}" for name in ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")}
 
@@ -107,9 +110,15 @@ def fill(model: GPT2 | GPT2Classifier, tensors: Iterator[tuple[str, Tensor]], pl
         elif name not in wanted:
             unknown.add(stored_name)
         else:
+            if not isinstance(stored, Tensor) or not stored.is_floating_point():
+                raise UserError(f"{stored_name} holds no floating-point weights", place=place)
             _check_shape(name, wanted[name], stored, model.config, place)
             layout.put(name, wanted[name], stored)
             missing.discard(name)
+    if stored_head is not None and missing == {EMBEDDING}:  # tied weights may be stored under either name
+        _check_shape(EMBEDDING, wanted[EMBEDDING], stored_head, model.config, place)
+        layout.put(EMBEDDING, wanted[EMBEDDING], stored_head)
+        missing.clear()
     if missing:
         raise UserError(f"{len(missing)} tensors are missing: {_some(missing)}", place=place, way_out=_WHOLE)
     if unknown:
@@ -122,8 +131,11 @@ def fill(model: GPT2 | GPT2Classifier, tensors: Iterator[tuple[str, Tensor]], pl
         console.warn(f"the stored head differs from the embedding; config.json ties them, so it is left out: {place}")
 
 
-def weight_hash(folder: Path) -> str:
-    """One hash for the weights of a model folder, however many files hold them."""
+def weight_hash(place: Path) -> str:
+    """One hash for the weights of a model folder, however many files hold them, or of a checkpoint file."""
+    if place.is_file():
+        return files.sha256(place)
+    folder = place
     return files.fingerprint({file.name: files.sha256(file) for file in weight_files(folder)})
 
 
@@ -140,7 +152,8 @@ def _read_safetensors(file: Path) -> Iterator[tuple[str, Tensor]]:
 
 
 def _shards(index: Path) -> list[Path]:
-    weight_map = files.read_json(index).get("weight_map")
+    stored = files.read_json(index)
+    weight_map = stored.get("weight_map") if isinstance(stored, dict) else None
     if not isinstance(weight_map, dict):
         raise UserError("the index has no weight_map", place=index)
     shards = sorted({index.parent / str(name) for name in weight_map.values()})
@@ -170,3 +183,10 @@ def _check_shape(name: str, parameter: Tensor, stored: Tensor, config: GPT2Confi
 def _some(names: set[str] | list[str]) -> str:
     shown = ", ".join(sorted(names)[:3])
     return f"{shown}, …" if len(names) > 3 else shown
+
+
+def tokenizer_of(place: Path, wanted: str | None = None) -> Tokenizer:
+    """The one asked for, else the model's own; checkpoints of other programs bring none, and mean GPT-2's."""
+    if wanted:
+        return tokenizers.load(wanted)
+    return tokenizers.load("gpt2" if place.is_file() else place)

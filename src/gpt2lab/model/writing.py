@@ -34,6 +34,7 @@ def write_weights(file: Path, model: GPT2 | GPT2Classifier) -> None:
         for name, parameter in layout.parameters(model).items()
     }
     files.operation("open", file)
+    files.operation("write", file)
     save_file(tensors, file, metadata={"format": "pt"})
 
 

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
 from gpt2lab.core import console, environment, files, hardware, lines, lock
@@ -77,6 +76,8 @@ def _plan(settings: RunSettings, config: GPT2Config) -> loop.Plan:
     batch_rows = settings.train.batch_tokens // block
     if batch_rows == 0:
         raise UserError(f"train.batch_tokens ({settings.train.batch_tokens}) is less than one row of {block} tokens")
+    if precision == "fp16":
+        raise UserError("fp16 training needs a gradient scaler, which is not here yet", way_out="use bf16 or fp32")
     micro_batch = min(settings.train.micro_batch or batch_rows, batch_rows)
     return loop.Plan(settings.train, device, precision, batch_rows, micro_batch)
 
@@ -93,11 +94,14 @@ def _announce(config: GPT2Config, plan: loop.Plan, rows: Blocks, model: GPT2) ->
     if epochs > MANY_EPOCHS:
         console.warn(f"every text will be seen {epochs:,.0f} times: the corpus is small for so many steps")
     groups = optimizer.groups(model, train)
-    table = [(group.name, group.count, f"{train.learning_rate:g}", f"{group.weight_decay:g}") for group in groups]
+    table = [
+        (group.name, group.count(config.vocabulary), f"{train.learning_rate:g}", f"{group.weight_decay:g}")
+        for group in groups
+    ]
     console.table("what will be trained", ("group", "parameters", "highest rate", "weight decay"), table)
     return {
         "parameters": parameter_count(config),
-        "trainable": {group.name: group.count for group in groups},
+        "trainable": {group.name: group.count(config.vocabulary) for group in groups},
         "steps": train.steps,
         "rows_a_step": plan.batch_rows,
         "tokens_a_row": rows.block,
@@ -177,7 +181,7 @@ def _finish(out: Path, model: GPT2, corpus: Corpus, block: int, outcome: loop.Ou
         "state": "finished",
         "steps": outcome.step,
         "training_seconds": sum(line["seconds"] for line in lines.read(out / "timings.jsonl")),
-        "peak_memory": hardware.peak_memory(torch.device("cpu")),
+        "peak_memory": hardware.peak_memory(next(model.parameters()).device),
         "finished": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
     }
     files.write_json(out / "run.json", stored)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-import yaml
-
 from gpt2lab.core.errors import UserError
-from gpt2lab.core.settings import Settings
+from gpt2lab.core.settings import Settings, resolve
 from gpt2lab.model.settings import ModelSettings
 from gpt2lab.train.settings import TrainSettings
 
@@ -29,4 +27,4 @@ def resumed(run: Path) -> RunSettings:
     path = run / "run.yaml"
     if not path.is_file():
         raise UserError("there is no run here to resume", place=run, way_out="start it without --resume")
-    return RunSettings.model_validate(yaml.safe_load(path.read_text("utf-8")))
+    return resolve(RunSettings, file=path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from gpt2lab.core.errors import UserError
@@ -17,21 +18,26 @@ if TYPE_CHECKING:
 
 ROWS_AT_ONCE = 256
 FILE_MARK = b"ARROW1"
-PADDED_MARK = 8  # an Arrow file is this mark, a stream, and a footer
+PADDED_MARK = 8  # an Arrow file is this mark, a stream, a footer, its length, and the mark again
+FOOTER_LENGTH = 4
+PADDING = 64  # less than any batch needs
 
 
 def parquet_parts(file: File, columns: Columns, piece_bytes: int) -> Iterator[Part]:
     from pyarrow import parquet
 
     with _reading(file), parquet.ParquetFile(file.path) as table:
-        columns = choose(columns, _existing(table.schema_arrow), file)
+        columns = _choose(columns, table.schema_arrow, file)
         groups = [table.metadata.row_group(number) for number in range(table.num_row_groups)]
         rows, weights = [group.num_rows for group in groups], [group.total_byte_size for group in groups]
     starts = _starts(weights, piece_bytes)
     stops = [*starts[1:], len(groups)]
     sizes = shares(file.size, [sum(weights[start:stop]) for start, stop in zip(starts, stops)])
-    for start, stop, size in zip(starts, stops, sizes):
-        yield size, partial(_parquet_rows, file, columns, range(start, stop), 1 + sum(rows[:start]))
+    firsts = [1 + before for before in accumulate(rows, initial=0)]
+    return (
+        (size, partial(_parquet_rows, file, columns, range(start, stop), firsts[start]))
+        for start, stop, size in zip(starts, stops, sizes)
+    )
 
 
 def _starts(weights: Sequence[int], enough: int) -> list[int]:
@@ -51,26 +57,37 @@ def _parquet_rows(file: File, columns: Columns, groups: Sequence[int], first: in
     # A file may be one row group of gigabytes: it is streamed, not fetched ahead.
     with _reading(file), parquet.ParquetFile(file.path, buffer_size=BUFFER, pre_buffer=False) as table:
         batches = table.iter_batches(ROWS_AT_ONCE, row_groups=list(groups), columns=columns.named)
-        yield from _documents(batches, columns, file, first)
+        stop = first + sum(table.metadata.row_group(group).num_rows for group in groups)
+        for row in _documents(batches, columns, file, first):
+            yield row
+            first += 1
+        if first != stop:
+            raise _damaged(file, "a column has fewer values than there are rows")
 
 
 def arrow_parts(file: File, columns: Columns, piece_bytes: int) -> Iterator[Part]:
-    import pyarrow
+    from pyarrow import ipc
 
-    with _reading(file), _stream(file) as source, pyarrow.ipc.open_stream(source) as table:
-        schema, stop = table.schema, source.tell()
-    columns = choose(columns, _existing(schema), file)
-    if any(pyarrow.types.is_dictionary(field.type) for field in schema):  # later batches need what earlier ones brought
-        yield file.size, partial(_all_arrow_rows, file, columns)
-        return
+    with _reading(file), _stream(file) as source, ipc.open_stream(source) as table:
+        schema, start = table.schema, source.tell()
+        columns = _choose(columns, schema, file)
+    if "dictionary<" in str(schema):  # later batches need what earlier ones brought
+        return iter([(file.size, partial(_all_arrow_rows, file, columns))])
+    return _arrow_parts(file, columns, piece_bytes, schema, start)
+
+
+def _arrow_parts(file: File, columns: Columns, piece_bytes: int, schema: pyarrow.Schema, stop: int) -> Iterator[Part]:
     first = 1
     while True:
         start, rows = stop, 0
         with _reading(file), _stream(file) as source:  # a new map each time: what is mapped counts as memory
-            for batch in _batches(source, schema, start):
+            source.seek(start)
+            for batch in _batches(source, schema, _end(source)):
                 rows, stop = rows + batch.num_rows, source.tell()
                 if stop - start >= piece_bytes:
                     break
+            else:
+                _check_end(file, source)
         if stop == start:
             return
         yield stop - start, partial(_arrow_rows, file, columns, start, stop, first)
@@ -82,7 +99,8 @@ def _arrow_rows(file: File, columns: Columns, start: int, stop: int, first: int)
 
     with _reading(file), _stream(file) as source:
         schema = pyarrow.ipc.read_schema(source)
-        yield from _documents(_batches(source, schema, start, stop), columns, file, first)
+        source.seek(start)
+        yield from _documents(_batches(source, schema, stop), columns, file, first)
 
 
 def _all_arrow_rows(file: File, columns: Columns) -> Rows:
@@ -90,20 +108,18 @@ def _all_arrow_rows(file: File, columns: Columns) -> Rows:
 
     with _reading(file), _stream(file) as source, pyarrow.ipc.open_stream(source) as batches:
         yield from _documents(batches, columns, file, 1)
+        _check_end(file, source)
 
 
-def _batches(
-    source: pyarrow.NativeFile, schema: pyarrow.Schema, start: int, stop: int | None = None
-) -> Iterator[pyarrow.RecordBatch]:
-    import pyarrow
+def _batches(source: pyarrow.NativeFile, schema: pyarrow.Schema, stop: int) -> Iterator[pyarrow.RecordBatch]:
+    from pyarrow import ipc
 
-    source.seek(start)
-    while stop is None or source.tell() < stop:
+    while source.tell() < stop:
         try:
-            message = pyarrow.ipc.read_message(source)
+            message = ipc.read_message(source)
         except EOFError:
             return
-        yield pyarrow.ipc.read_record_batch(message, schema)
+        yield ipc.read_record_batch(message, schema)
 
 
 @contextlib.contextmanager
@@ -112,17 +128,25 @@ def _stream(file: File) -> Iterator[pyarrow.NativeFile]:
     import pyarrow
 
     with pyarrow.memory_map(str(file.path)) as source:
-        if source.read(len(FILE_MARK)) == FILE_MARK:
-            source.seek(source.size() - len(FILE_MARK))
-            if source.read() != FILE_MARK:
-                raise UserError("the file is cut short: its end is missing", place=file.path, way_out=WAY_OUT)
-            source.seek(PADDED_MARK)
-        else:
-            source.seek(0)
+        is_file = source.read(len(FILE_MARK)) == FILE_MARK
+        if is_file and source.read_at(len(FILE_MARK), source.size() - len(FILE_MARK)) != FILE_MARK:
+            raise _damaged(file, "its end is missing")
+        source.seek(PADDED_MARK if is_file else 0)
         yield source
 
 
-WAY_OUT = "get the file again"
+def _end(source: pyarrow.NativeFile) -> int:
+    """Where the stream ends: with the source, or before the footer of an Arrow file."""
+    size = source.size()
+    if source.read_at(len(FILE_MARK), 0) != FILE_MARK:
+        return size
+    behind = len(FILE_MARK) + FOOTER_LENGTH
+    return size - behind - int.from_bytes(source.read_at(FOOTER_LENGTH, size - behind), "little")
+
+
+def _check_end(file: File, source: pyarrow.NativeFile) -> None:
+    if abs(_end(source) - source.tell()) > PADDING:
+        raise _damaged(file, "it says that it ends before it does")
 
 
 @contextlib.contextmanager
@@ -131,10 +155,14 @@ def _reading(file: File) -> Iterator[None]:
 
     try:
         yield
-    except (pyarrow.ArrowException, OSError, EOFError) as error:
+    except (pyarrow.ArrowException, OSError, EOFError, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise unreadable(file.path, error) from error
-        raise UserError(f"the file is damaged or cut short: {error}", place=file.path, way_out=WAY_OUT) from error
+        raise _damaged(file, str(error)) from error
+
+
+def _damaged(file: File, cause: str) -> UserError:
+    return UserError(f"the file is damaged or cut short: {cause}", place=file.path, way_out="get the file again")
 
 
 def _documents(batches: Iterable[pyarrow.RecordBatch], columns: Columns, file: File, first: int) -> Rows:
@@ -159,11 +187,13 @@ def _values(column: pyarrow.Array) -> list[Any]:
     return column.to_pylist()
 
 
-def _existing(schema: pyarrow.Schema) -> dict[str, bool]:
-    import pyarrow
+def _choose(columns: Columns, schema: pyarrow.Schema, file: File) -> Columns:
+    texts = {field.name for field in schema if _holds_text(field.type)}
+    return choose(columns, schema.names, texts, file)
 
-    def holds_text(kind: pyarrow.DataType) -> bool:
-        is_text = (pyarrow.types.is_string, pyarrow.types.is_large_string, pyarrow.types.is_string_view)
-        return any(check(kind.value_type if pyarrow.types.is_dictionary(kind) else kind) for check in is_text)
 
-    return {field.name: holds_text(field.type) for field in schema}
+def _holds_text(kind: pyarrow.DataType) -> bool:
+    from pyarrow import types
+
+    inner = kind.value_type if types.is_dictionary(kind) else kind
+    return types.is_string(inner) or types.is_large_string(inner) or types.is_string_view(inner)

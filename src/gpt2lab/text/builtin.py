@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from typing import Any
 
-from gpt2lab.core import files
+from gpt2lab.core import files, lock
 from gpt2lab.core.errors import UserError
 from gpt2lab.text import docs, fantasy, topics
 from gpt2lab.text import tokenizer as tokenizers
@@ -39,7 +39,9 @@ def describe(name: str) -> dict[str, Any]:
 def tokenizer(size: int) -> Tokenizer:
     """A BPE trained on the built-in text; made once, then kept."""
     folder = files.home() / "tokenizers" / f"builtin-{size}-python-{platform.python_version()}"
-    if not folder.exists():
+    with lock.locked(folder.with_suffix(".lock"), wait=True):
+        if folder.exists():
+            return tokenizers.load(folder)
         made = tokenizers.train(docs.texts(), size)
         with files.new_folder(folder) as beside:
             made.save(beside)

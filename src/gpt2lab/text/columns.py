@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,17 +37,19 @@ class Columns:
 UNNAMED = Columns()
 
 
-def choose(wanted: Columns, existing: Mapping[str, bool], file: File, way_out: str = WAY_OUT) -> Columns:
-    """The wanted columns; where none is named for the text, the only one that holds text, which `existing` says."""
-    missing = [name for name in wanted.named if name not in existing]
-    candidates = [name for name, holds_text in existing.items() if holds_text and name not in wanted.named]
+def choose(wanted: Columns, names: Sequence[str], texts: Set[str], file: File, way_out: str = WAY_OUT) -> Columns:
+    """The wanted ones of a file's columns; where none is named for the text, the only one that holds text."""
+    missing = [name for name in wanted.named if name not in names]
+    candidates = [name for name in names if name in texts and name not in wanted.named]
     if missing == list(DEFAULT) and wanted.texts == DEFAULT and len(candidates) == 1:
-        return replace(wanted, text=tuple(candidates))
+        wanted, missing = replace(wanted, text=tuple(candidates)), []
     if missing:
-        close = difflib.get_close_matches(missing[0], existing, n=1, cutoff=0.5)
+        close = difflib.get_close_matches(missing[0], names, n=1, cutoff=0.5)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        names = ", ".join(name if len(name) <= SHOWN else f"{name[:SHOWN]}…" for name in existing)
-        raise UserError(f"there is no column {missing[0]!r}{hint} (columns: {names})", place=file.path, way_out=way_out)
+        shown = ", ".join(name if len(name) <= SHOWN else f"{name[:SHOWN]}…" for name in names)
+        raise UserError(f"there is no column {missing[0]!r}{hint} (columns: {shown})", place=file.path, way_out=way_out)
+    if twice := [name for name in wanted.named if names.count(name) > 1]:
+        raise UserError(f"there are two columns {twice[0]!r}", place=file.path, way_out="rename one of them")
     return wanted
 
 

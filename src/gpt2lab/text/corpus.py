@@ -98,10 +98,8 @@ def open_corpus(folder: Path) -> Corpus:
             "no corpus here: there is no corpus.json", place=folder, way_out=f"gpt2lab prepare DATA --out {folder}"
         )
     manifest = files.read_json(folder / "corpus.json")
-    if manifest.get("format") != FORMAT:
-        raise UserError(
-            f"corpus format {manifest.get('format')!r} is not known", place=folder, way_out="prepare it again"
-        )
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise UserError("this is no corpus.json of a known format", place=folder, way_out="prepare it again")
     return Corpus(folder, manifest)
 
 
@@ -119,7 +117,7 @@ def open_shard(path: Path, about: dict[str, Any]) -> NDArray[np.unsignedinteger]
             shard = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:
         raise UserError("a shard is missing", place=path, way_out="prepare the corpus again") from error
-    except ValueError as error:
+    except (ValueError, EOFError) as error:
         raise UserError(f"the shard is damaged or cut short: {error}", place=path) from error
     if shard.ndim != 1 or len(shard) != about["tokens"] or shard.dtype not in (np.uint16, np.uint32, np.int32):
         found = f"{shard.size:,} × {shard.dtype} in {path.stat().st_size:,} bytes"

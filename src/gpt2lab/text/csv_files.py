@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
-from gpt2lab.core.errors import UserError
 from gpt2lab.text.columns import DEFAULT, Columns, choose, document
 from gpt2lab.text.cutting import File, Part, Rows, Span, content, cut
 from gpt2lab.text.documents import BadRow
@@ -19,7 +18,7 @@ from gpt2lab.text.opening import Stream, open_text
 CELL_CHARACTERS = 1 << 24  # a quote that is never closed must not swallow all the rest of a large file
 AG_NEWS = ("label", "title", "description")
 AG_NEWS_HEADERS = (AG_NEWS, ("class index", "title", "description"))
-WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]*")
+WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 NUMBER = re.compile(r"[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?")
 WAY_OUT = "name the columns, data.text=title,description data.label=category, or count them, data.text=1,2 data.label=0"
 
@@ -109,10 +108,7 @@ def _table(file: File, delimiter: str, wanted: Columns, beginning: list[tuple[in
     elif not set(wanted.named) <= set(first) and _is_ag_news(first):
         header, names = None if WHOLE_NUMBER.fullmatch(first[0]) else header, AG_NEWS
         wanted = replace(wanted, text=AG_NEWS[1:]) if wanted.texts == DEFAULT else wanted
-    columns = choose(wanted, {name: name in texts for name in names}, file, WAY_OUT)
-    if twice := [name for name in columns.named if names.count(name) > 1]:
-        raise UserError(f"there are two columns {twice[0]!r}", place=file.path, way_out=WAY_OUT)
-    return Table(file, delimiter, names, columns, header)
+    return Table(file, delimiter, names, choose(wanted, names, texts, file, WAY_OUT), header)
 
 
 def _is_ag_news(first: list[str]) -> bool:

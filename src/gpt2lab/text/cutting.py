@@ -8,6 +8,7 @@ from functools import partial
 from itertools import accumulate, pairwise
 from pathlib import Path
 
+from gpt2lab.core.errors import UserError
 from gpt2lab.text.documents import BadRow, Document
 from gpt2lab.text.opening import Stream, is_compressed, open_text, unreadable
 
@@ -45,9 +46,15 @@ class Span:
 def content(held: bytes | Span) -> bytes:
     if isinstance(held, bytes):
         return held
-    with held.path.open("rb") as file:
-        file.seek(held.start)
-        return file.read(held.stop - held.start)
+    try:
+        with held.path.open("rb") as file:
+            file.seek(held.start)
+            data = file.read(held.stop - held.start)
+    except OSError as error:
+        raise unreadable(held.path, error) from error
+    if len(data) < held.stop - held.start:
+        raise UserError("the file became shorter while it was read", place=held.path, way_out="start again")
+    return data
 
 
 def cut(

@@ -105,7 +105,7 @@ KINDS: dict[str, Rules] = {
     "harbour": _rules("""
         noun: harbour, port, anchorage
         ground: wet cobbles, shingle, tarred planking
-        things: mooring posts, salt-stained warehouses, upturned hulls, rusted cranes, lobster pots, lopsided taverns
+        things: mooring posts, salt-stained warehouses, upturned hulls, rusted cranes, lobster pots, waterfront taverns
         things: figureheads without ships, stacked barrels
         mark: lighthouse, sea wall, customs house, drowned pier, sailmaker's loft, shipwright's yard
         smell: brine, hot pitch, drying kelp, smoked herring, wet rope, whale oil
@@ -243,7 +243,7 @@ KINDS: dict[str, Rules] = {
     "tower": _rules("""
         noun: tower, spire, keep
         ground: chipped stairs, raven droppings, cold ashlar
-        things: arrow slits, gargoyles, iron lanterns, spiral steps, cracked battlements, copper lightning rods
+        things: arrow slits, gargoyles, iron lanterns, spiral steps, cracked battlements, forked lightning rods
         things: star charts, ivy-choked buttresses
         mark: wizard's study, rookery, gatehouse, summoning chamber, brass observatory, dungeon gate
         smell: ozone, singed parchment, raven feathers, quicksilver, mouldering tapestry, tallow
@@ -298,7 +298,7 @@ KINDS: dict[str, Rules] = {
         ground: blue ice, wind-packed snow, frozen gravel
         things: leaning seracs, whalebone poles, ice-bound ships, sledges, snow-buried statues, mammoth tusks
         things: frozen waves, cairns
-        mark: ice gate, whalebone hall, signal mast, sled makers' camp, crevasse bridge, sleeping giant's cairn
+        mark: ice gate, whalebone hall, signal mast, sled makers' camp, crevasse bridge, giant's cairn
         smell: whale fat, blubber lamps, wet fur, frozen iron, reindeer hide, old ice
         sound: ice cracking for miles, sled runners, dogs that howl in harmony, meltwater deep in its blue pipes
         sound: the long sigh of settling snow, a harpoon struck on a shield
@@ -341,7 +341,7 @@ KINDS: dict[str, Rules] = {
     "inn": _rules("""
         noun: inn, tavern, wayhouse
         ground: sawdust, scrubbed boards, muddy cobbles
-        things: smoke-black beams, pewter mugs, high-backed settles, antlers hung with hats, wine casks, creaking stairs
+        things: smoke-black beams, dented mugs, high-backed settles, antlers hung with hats, wine casks, creaking stairs
         things: diamond-paned windows, saddle racks
         mark: great chimney, stable block, gatepost, bell turret, minstrels' gallery, cellar stair
         smell: mulled wine, mutton stew, pipe tobacco, drying cloaks, beeswax, spilled ale
@@ -373,7 +373,7 @@ KINDS: dict[str, Rules] = {
     "sky city": _rules("""
         noun: sky city, floating town, cloud haven
         ground: cloud-damp tiles, woven cable, pale driftstone
-        things: tethered balloons, spinning vanes, rope ladders, airship docks, copper windmills, hanging gardens
+        things: tethered balloons, spinning vanes, rope ladders, airship docks, canvas windmills, hanging gardens
         things: silk sails, glass domes
         mark: wind temple, anchor tower, aerodrome, lightning hall, kite academy, belfry of the four airs
         smell: thunder, ozone, hot varnish, wet canvas, feathers, jasmine tea
@@ -468,7 +468,7 @@ MOODS: dict[str, Rules] = {
         adj: mysterious, veiled, secretive, enigmatic, shadowed, labyrinthine, half-seen, uncharted, cryptic, sly
         feeling: secrecy, a question nobody asks aloud, expectation, something withheld, an old riddle, curiosity
         verdict: every answer here opens on another door, the place seems to know more than it tells
-        verdict: no two maps of it agree, a second look shows what the first one missed
+        verdict: no two maps of this place agree, a second look shows what the first one missed
     """),
     "solemn": _rules("""
         adj: solemn, venerable, stately, austere, hallowed, majestic, noble, ancient, reverent, dignified

@@ -18,6 +18,7 @@ from gpt2lab.text.columns import UNNAMED, Columns
 from gpt2lab.text.cutting import PIECE_BYTES, File, Part, Rows
 from gpt2lab.text.opening import DECOMPRESSORS, is_compressed
 
+# Each looks at the columns at once, and reads and cuts the file only when asked for its parts.
 FORMATS: dict[str, Callable[[File, Columns, int], Iterator[Part]]] = {
     ".txt": text_files.parts,
     ".md": text_files.parts,
@@ -64,9 +65,9 @@ class FileSource:
                 yield FilePiece(self._split_of(file), size, read)
 
     def check(self) -> None:
-        """Columns of every file, before hours are spent on the first ones."""
+        """The columns of every file, before hours are spent on the first ones."""
         for file in self.files:
-            next(self._parts(file, 1), None)
+            self._parts(file, self.piece_bytes)
 
     def describe(self) -> dict[str, Any]:
         described = describe_files(self.paths)

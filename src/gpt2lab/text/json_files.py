@@ -77,7 +77,8 @@ def _choose(columns: Columns, rows: Iterable[Any], file: File) -> Columns:
     for row in islice((row for row in rows if isinstance(row, dict)), SAMPLE_ROWS):
         for name, value in row.items():
             found[name] = (value is None or isinstance(value, str)) and found.get(name, True)
-    return choose(columns, found, file) if found else columns
+    texts = {name for name, holds_text in found.items() if holds_text}
+    return choose(columns, list(found), texts, file) if found else columns
 
 
 def _parsed(lines: Iterable[bytes]) -> Iterator[Any]:

@@ -38,6 +38,9 @@ def prepare(
     strict: bool = False,
 ) -> Corpus:
     """The corpus at `out`, made now or found finished from the same source with the same settings."""
+    held_out = settings.test + (settings.validation if isinstance(settings.validation, float) else 0)
+    if held_out >= 1:
+        raise UserError(f"validation and test take {held_out:.0%} of the documents, and nothing is left to train on")
     with lock.locked(out.parent / f".{out.name}.lock"):
         if shards := find_shards(data):
             return _adopt(shards, out, tokenizer)

@@ -24,7 +24,7 @@ class PrepareSettings(Settings):
     validation: Share | Literal["first-shard"] = 0.05
     """Share of documents kept from training, by a hash of their text; or `first-shard`, as published scripts do."""
     test: Share = 0.0
-    """Share of documents kept apart for the end, chosen likewise."""
+    """Share of documents kept apart for the end, chosen likewise; with validation less than 1."""
     vocabulary: Positive = 4096
     """Size of the BPE that `--tokenizer builtin` trains on the built-in text."""
     shard_tokens: Positive = 100_000_000

@@ -22,6 +22,10 @@ def parts(file: File, columns: Columns, piece_bytes: int) -> Iterator[Part]:
             place=file.path,
             way_out="leave out the file or the names",
         )
+    return _parts(file, piece_bytes)
+
+
+def _parts(file: File, piece_bytes: int) -> Iterator[Part]:
     if bad := _invalid(file):
         yield file.size, partial(_one, bad)
     else:

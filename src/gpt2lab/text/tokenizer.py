@@ -17,7 +17,15 @@ from gpt2lab.text.engines import Ids, Offsets
 from gpt2lab.text.vocabulary import Vocabulary
 
 HUB_NAME = "openai-community/gpt2"
-FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "encoder.json", "vocab.bpe")
+FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+    "merges.txt",
+    "added_tokens.json",
+    "encoder.json",
+    "vocab.bpe",
+)
 
 
 class Tokenizer:
@@ -47,7 +55,7 @@ class Tokenizer:
         """As `encode`, but `<|endoftext|>` and its like become their one id."""
         from tokenizers import Tokenizer as Engine
 
-        engine = Engine.from_str(json.dumps(self.vocabulary.spec))
+        engine = Engine.from_str(json.dumps({**self.vocabulary.spec, "truncation": None, "padding": None}))
         return np.array(engine.encode(whole_characters(text), add_special_tokens=False).ids, np.uint32)
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -56,7 +64,10 @@ class Tokenizer:
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         table = self.vocabulary.bytes_of
-        return b"".join([table[number] for number in ids])
+        try:
+            return b"".join([table[number] for number in ids])
+        except IndexError as error:
+            raise UserError(f"an id beyond the tokenizer's {self.size:,} has no text") from error
 
     def stream(self) -> StreamDecoder:
         return StreamDecoder(self)
@@ -65,7 +76,8 @@ class Tokenizer:
         """Files that transformers' `AutoTokenizer` opens, and the two older ones that other tools read."""
         end = self.vocabulary.end_of_text
         config: dict[str, object] = {
-            "tokenizer_class": "GPT2Tokenizer",
+            # transformers builds GPT-2's own splitting for GPT2Tokenizer, whatever tokenizer.json says.
+            "tokenizer_class": "GPT2Tokenizer" if self.vocabulary.splits_as_gpt2() else "PreTrainedTokenizerFast",
             "add_prefix_space": False,
             "bos_token": end,
             "eos_token": end,
@@ -76,13 +88,19 @@ class Tokenizer:
         if context:
             config["model_max_length"] = context
         if padding is not None:
-            config["pad_token"] = next(token for token, number in self.vocabulary.ids.items() if number == padding)
+            config["pad_token"] = self._name_of(padding)
         spec = self.vocabulary.spec
         files.write_text(folder / "tokenizer.json", json.dumps(spec, ensure_ascii=False))
         files.write_json(folder / "tokenizer_config.json", config)
         files.write_text(folder / "vocab.json", json.dumps(self.vocabulary.ids, ensure_ascii=False))
         merges = "".join(f"{left} {right}\n" for left, right in self.vocabulary.merges)
         files.write_text(folder / "merges.txt", f"#version: 0.2\n{merges}")
+
+    def _name_of(self, number: int) -> str:
+        for token, known in self.vocabulary.ids.items():
+            if known == number:
+                return token
+        raise UserError(f"the padding id {number} is not in the tokenizer", way_out="use end-of-text as padding")
 
 
 class StreamDecoder:

@@ -57,10 +57,9 @@ class Vocabulary:
         return files.fingerprint({"ids": self.ids, "merges": self.merges, "splitting": _splitting(self.spec)})
 
     def plain_spec(self) -> str:
-        """The `tokenizer.json` of an engine that knows no special tokens and adds none."""
-        return json.dumps(
-            {**self.spec, "added_tokens": [], "post_processor": None, "truncation": None, "padding": None}
-        )
+        """The `tokenizer.json` of an engine that knows no special tokens, adds none and draws no lots."""
+        left_out = {"added_tokens": [], "post_processor": None, "truncation": None, "padding": None}
+        return json.dumps({**self.spec, **left_out, "model": {**self.spec["model"], "dropout": None}})
 
     def splits_as_gpt2(self) -> bool:
         return _splitting(self.spec) == _splitting(gpt2_spec({}, []))
@@ -155,7 +154,15 @@ def _from_two_files(vocab: Path, merges: Path) -> Vocabulary:
             if len(pair) != 2 or pair[0] + pair[1] not in ids:
                 raise UserError(f"not a merge of two tokens into a third: {line!r}", place=f"{merges}, line {number}")
             pairs.append(pair)
-    return Vocabulary(gpt2_spec(ids, pairs))
+    spec = gpt2_spec(ids, pairs)
+    added = vocab.with_name("added_tokens.json")
+    if added.is_file():
+        spec["added_tokens"] += [
+            {**spec["added_tokens"][0], "id": number, "content": token, "special": False}
+            for token, number in files.read_json(added).items()
+            if token not in ids
+        ]
+    return Vocabulary(spec)
 
 
 def _splitting(spec: dict[str, Any]) -> Any:

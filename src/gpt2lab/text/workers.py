@@ -62,7 +62,7 @@ def make_parts(
                 yield from (future.result() for future in ready)
         except BrokenProcessPool as error:
             raise UserError(
-                "a worker process died: for lack of memory, or because a script calls this outside `if __name__ == '__main__'`",
+                "a worker process died: no memory left, or a script that lacks `if __name__ == '__main__'`",
                 way_out="run it again to continue; one worker (--workers 1) needs the least memory and no such guard",
             ) from error
         finally:

@@ -31,7 +31,8 @@ def load_latest(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer
         try:
             state = _verified(path)
         except UserError as error:
-            console.warn(f"checkpoint left out: {error}")
+            path.rename(path.with_name(f"damaged-{path.name}"))
+            console.warn(f"checkpoint left out, and set aside as damaged-{path.name}: {error}")
             continue
         _load(path, model, optimizer)
         return state
@@ -56,8 +57,10 @@ def _load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Non
     for name, parameter in _moving(model):
         prefix = f"{name}/"
         values = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+        on_device = optimizer.defaults.get("fused")  # fused AdamW counts its steps on the device
         optimizer.state[parameter] = {
-            key: value.clone() if key == "step" else value.to(parameter.device) for key, value in values.items()
+            key: value.clone() if key == "step" and not on_device else value.to(parameter.device)
+            for key, value in values.items()
         }
 
 
@@ -75,4 +78,5 @@ def _moving(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
 
 def _save_tensors(file: Path, tensors: dict[str, Any]) -> None:
     files.operation("open", file)
+    files.operation("write", file)
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, file)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from gpt2lab.model.layout import PADDED
 from gpt2lab.train.settings import TrainSettings
 
 
@@ -16,9 +17,12 @@ class Group:
     parameters: dict[str, nn.Parameter]
     weight_decay: float
 
-    @property
-    def count(self) -> int:
-        return sum(parameter.numel() for parameter in self.parameters.values())
+    def count(self, vocabulary: int) -> int:
+        """Without the rows that only pad the vocabulary."""
+        return sum(
+            parameter[:vocabulary].numel() if name.endswith(PADDED) else parameter.numel()
+            for name, parameter in self.parameters.items()
+        )
 
 
 def groups(model: nn.Module, settings: TrainSettings) -> list[Group]:

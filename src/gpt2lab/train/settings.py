@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from gpt2lab.core.settings import Natural, NaturalFloat, Positive, PositiveFloat, Settings, Share
+from gpt2lab.core.settings import Natural, NaturalFloat, Positive, PositiveFloat, Probability, Seed, Settings, Share
 
 
 class TrainSettings(Settings):
@@ -26,9 +26,9 @@ class TrainSettings(Settings):
     """Steps over which the rate rises: a share below 1, a number of steps from 1 on."""
     weight_decay: NaturalFloat = 0.1
     """On matrices only."""
-    beta1: Share = 0.9
+    beta1: Probability = 0.9
     """AdamW's memory of gradients."""
-    beta2: Share = 0.95
+    beta2: Probability = 0.95
     """AdamW's memory of their squares."""
     clip: PositiveFloat | None = 1.0
     """The largest norm of the gradient."""
@@ -36,7 +36,7 @@ class TrainSettings(Settings):
     """Compute activations again on the way back: about a third more arithmetic for most of their memory."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """`auto` takes bf16 where the hardware multiplies in it."""
-    seed: Natural = 1
+    seed: Seed = 1
     """Of the weights, the order of rows and dropout."""
     validate_every: Natural = 0
     """Steps between validations; 0 validates at the end alone."""
