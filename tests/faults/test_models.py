@@ -4,15 +4,15 @@ import shutil
 
 import pytest
 import torch
-from faults.deaths import KINDS, every_death
-from models import language_model
-from vocabularies import small
 
+from faults.deaths import KINDS, every_death
 from gpt2lab.model.reading import read_model
 from gpt2lab.model.writing import write_model
 from gpt2lab.train import checkpoint
 from gpt2lab.train.optimizer import adamw, groups
 from gpt2lab.train.settings import TrainSettings
+from models import language_model
+from vocabularies import small
 
 CPU = torch.device("cpu")
 

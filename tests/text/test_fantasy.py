@@ -11,7 +11,7 @@ from collections import Counter
 
 import pytest
 
-from gpt2lab.text import fantasy
+from gpt2lab.text import fantasy, fantasy_words
 
 WRAPPED = re.compile(r"<LOC>([^<>]+)</LOC>")
 
@@ -92,11 +92,11 @@ def test_articles_agree_and_no_word_is_doubled(places):
 
 
 def test_no_adjective_is_also_the_first_word_of_what_it_describes():
-    for rules in fantasy.KINDS.values():
+    for rules in fantasy_words.KINDS.values():
         described = {phrase.split()[0] for symbol in ("things", "mark", "noun") for phrase in rules[symbol]}
-        assert not described & {*fantasy.WORDS["shape"], *fantasy.WORDS["colour"]}
-    for mood in fantasy.MOODS.values():
-        assert not {phrase.split()[0] for rules in fantasy.KINDS.values() for phrase in rules["noun"]} & {*mood["adj"]}
+        assert not described & {*fantasy_words.WORDS["shape"], *fantasy_words.WORDS["colour"]}
+    for mood in fantasy_words.MOODS.values():
+        assert not {phrase.split()[0] for rules in fantasy_words.KINDS.values() for phrase in rules["noun"]} & {*mood["adj"]}
 
 
 def test_a_text_depends_on_its_seed_and_number_alone():
@@ -115,7 +115,7 @@ def test_another_process_writes_the_same_text():
 
 
 def test_every_rule_that_a_phrase_asks_for_exists():
-    common = {*fantasy.WORDS, *fantasy.SENTENCES, "name", "person"}
+    common = {*fantasy_words.WORDS, *fantasy_words.SENTENCES, "name", "person"}
     for known in fantasy.VARIABLES.values():
         common |= set.intersection(*(set(rules) for rules in known.values()))
     phrases = [phrase for rules in all_rules() for phrases in rules.values() for phrase in phrases]
@@ -124,7 +124,7 @@ def test_every_rule_that_a_phrase_asks_for_exists():
 
 
 def all_rules():
-    yield from (fantasy.WORDS, fantasy.SENTENCES)
+    yield from (fantasy_words.WORDS, fantasy_words.SENTENCES)
     for known in fantasy.VARIABLES.values():
         yield from known.values()
 
@@ -138,13 +138,13 @@ def test_a_known_kind_or_mood_steers_the_text(variable, symbols):
 
 
 def test_weather_and_time_steer_the_text_and_no_other_weather_is_in_it():
-    for number, (weather, time) in enumerate(itertools.product(fantasy.WEATHERS, fantasy.TIMES)):
+    for number, (weather, time) in enumerate(itertools.product(fantasy_words.WEATHERS, fantasy_words.TIMES)):
         place = fantasy.location(4, number, {"weather": weather, "time": time}).lower()
         told = {
-            other for other, rules in fantasy.WEATHERS.items() if any(clause in place for clause in rules["weather"])
+            other for other, rules in fantasy_words.WEATHERS.items() if any(clause in place for clause in rules["weather"])
         }
         assert told == {weather}
-        hours = [other for other, rules in fantasy.TIMES.items() if any(phrase in place for phrase in rules["hour"])]
+        hours = [other for other, rules in fantasy_words.TIMES.items() if any(phrase in place for phrase in rules["hour"])]
         assert hours in ([time], [])
 
 

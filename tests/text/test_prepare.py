@@ -5,13 +5,13 @@ import lzma
 
 import numpy as np
 import pytest
-from vocabularies import SAMPLE, small
 
 from gpt2lab.core.errors import UserError
 from gpt2lab.text import builtin, routing
 from gpt2lab.text.corpus import open_corpus
 from gpt2lab.text.prepare import prepare
 from gpt2lab.text.settings import ColumnSettings, PrepareSettings
+from vocabularies import SAMPLE, small
 
 SMALL = PrepareSettings(vocabulary=300)
 
