@@ -96,7 +96,9 @@ def test_no_adjective_is_also_the_first_word_of_what_it_describes():
         described = {phrase.split()[0] for symbol in ("things", "mark", "noun") for phrase in rules[symbol]}
         assert not described & {*fantasy_words.WORDS["shape"], *fantasy_words.WORDS["colour"]}
     for mood in fantasy_words.MOODS.values():
-        assert not {phrase.split()[0] for rules in fantasy_words.KINDS.values() for phrase in rules["noun"]} & {*mood["adj"]}
+        assert not {phrase.split()[0] for rules in fantasy_words.KINDS.values() for phrase in rules["noun"]} & {
+            *mood["adj"]
+        }
 
 
 def test_a_text_depends_on_its_seed_and_number_alone():
@@ -141,10 +143,14 @@ def test_weather_and_time_steer_the_text_and_no_other_weather_is_in_it():
     for number, (weather, time) in enumerate(itertools.product(fantasy_words.WEATHERS, fantasy_words.TIMES)):
         place = fantasy.location(4, number, {"weather": weather, "time": time}).lower()
         told = {
-            other for other, rules in fantasy_words.WEATHERS.items() if any(clause in place for clause in rules["weather"])
+            other
+            for other, rules in fantasy_words.WEATHERS.items()
+            if any(clause in place for clause in rules["weather"])
         }
         assert told == {weather}
-        hours = [other for other, rules in fantasy_words.TIMES.items() if any(phrase in place for phrase in rules["hour"])]
+        hours = [
+            other for other, rules in fantasy_words.TIMES.items() if any(phrase in place for phrase in rules["hour"])
+        ]
         assert hours in ([time], [])
 
 
