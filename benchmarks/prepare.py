@@ -29,6 +29,7 @@ from gpt2lab.text.prepare import prepare  # noqa: E402
 from gpt2lab.text.settings import PrepareSettings  # noqa: E402
 
 ROUNDS = 3
+COPIES = 4  # of the 86 MB of text, each with a first line of its own, so that starting processes does not decide
 SHARD = 100_000_000
 GIGABYTES_OF_10B_TOKENS = 44
 
@@ -78,12 +79,13 @@ def texts(folder: Path) -> list[str]:
     for name in ("good_articles_2019", "short_articles_2021"):
         with lzma.open(folder / "wikipedia" / f"{name}.jsonl.xz", "rt", encoding="utf-8") as file:
             found += [json.loads(line)["text"] for line in file]
-    return found
+    return [f"Copy {copy}.\n{text}" for copy in range(COPIES) for text in found]
 
 
 def write_sources(place: Path, documents: list[str]) -> None:
-    half = len(documents) // 2
-    for number, part in enumerate((documents[:half], documents[half:])):
+    size = len(documents) // COPIES
+    for number in range(COPIES):
+        part = documents[number * size : (number + 1) * size]
         pq.write_table(pa.table({"text": part}), place / f"part-{number}.parquet", row_group_size=1000)
         with pa.output_stream(str(place / f"part-{number}.jsonl.zst"), compression="zstd") as stream:
             stream.write("".join(json.dumps({"text": text}) + "\n" for text in part).encode())
@@ -135,7 +137,7 @@ def main() -> None:
     save(
         "prepare",
         {
-            "what": f"{megabytes:.0f} MB of English in two files, {cores} processes, start of the processes included",
+            "what": f"{megabytes:.0f} MB of English in {COPIES} files, {cores} processes, their start included",
             "rows": rows,
             "hours_for_10b_tokens": {
                 "cores": cores,

@@ -27,10 +27,6 @@ def read(path: Path) -> Iterator[Any]:
                 raise UserError(f"not valid JSON: {error}", place=f"{path}, line {number}") from error
 
 
-def decode(line: bytes) -> Any:
-    return json.loads(line)
-
-
 def encode(record: Any) -> str:
     return json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
 

@@ -35,7 +35,7 @@ class Reference:
     def __init__(self, vocabulary: Vocabulary) -> None:
         from tokenizers import Tokenizer
 
-        self.engine = Tokenizer.from_str(vocabulary.plain_spec())
+        self.engine = Tokenizer.from_str(vocabulary.plain_spec)
         self.may_cut = vocabulary.splits_as_gpt2()
 
     def encode_many(self, texts: Sequence[str]) -> tuple[Ids, Offsets]:
@@ -55,7 +55,7 @@ class Fast:
     def __init__(self, vocabulary: Vocabulary) -> None:
         import fastokens
 
-        self.engine = fastokens.Tokenizer.from_json_str(vocabulary.plain_spec())
+        self.engine = fastokens.Tokenizer.from_json_str(vocabulary.plain_spec)
         self.may_cut = vocabulary.splits_as_gpt2()
 
     def encode_many(self, texts: Sequence[str]) -> tuple[Ids, Offsets]:

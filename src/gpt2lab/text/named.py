@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from gpt2lab.core import lines
 from gpt2lab.core.errors import UserError
 from gpt2lab.text.columns import Columns
 from gpt2lab.text.documents import BadRow, Document, Piece, Source, inline_pieces
 from gpt2lab.text.formats import FileSource, describe_files
+from gpt2lab.text.hub_data import HubSource
 from gpt2lab.text.opening import DECOMPRESSORS, open_binary
 
 SplitName = Literal["train", "validation", "test"]
@@ -22,10 +23,11 @@ Rows = Iterator[Document | BadRow]
 @dataclass(frozen=True)
 class DataSet:
     hub: str  # where it lives on the Hub
+    folder: str  # of its parquet files there
     document: str  # what counts as one
     licence: str
     local: dict[SplitName, tuple[str, ...]]  # names that a local copy may have, plain or compressed
-    read: Callable[[Path], Rows] | None = None  # where its rows need more than a column of text
+    read: Callable[[Iterator[Path]], Rows] | None = None  # where its rows need more than a column of text
     labels: tuple[str, ...] = ()
     documents: dict[str, int] | None = None  # published counts
 
@@ -34,78 +36,108 @@ AG_NEWS_CLASSES = ("World", "Sports", "Business", "Sci/Tech")
 HEADING = re.compile(r"\s?= [^=].* = \s*")
 
 
-def articles(path: Path) -> Rows:
+def articles(paths: Iterator[Path]) -> Rows:
     """WikiText's lines, put together to articles; blank lines hold nothing, whatever spaces they were released with."""
     waiting: list[str] = []
-    with open_binary(path) as file:
-        for number, raw in enumerate(file, 1):
-            try:
-                line = raw.decode("utf-8")
-            except UnicodeDecodeError as error:
-                yield BadRow(f"{path.name}, row {number}", f"invalid UTF-8: {error.reason}")
-                continue
-            if HEADING.fullmatch(line) and any(text.strip() for text in waiting):
-                yield _article(waiting)
-                waiting = []
-            waiting.append(line if line.strip() else "\n")
+    for line in (line for path in paths for line in _lines(path)):
+        if isinstance(line, BadRow):
+            yield line
+            continue
+        if HEADING.fullmatch(line) and any(text.strip() for text in waiting):
+            yield _article(waiting)
+            waiting = []
+        waiting.append(line if line.strip() else "\n")
     if any(text.strip() for text in waiting):
         yield _article(waiting)
 
 
-def news(path: Path) -> Rows:
+def news(paths: Iterator[Path]) -> Rows:
     """AG News as first released (csv: class from 1, title, description) or as rows of text and label from 0."""
-    is_csv = ".csv" in path.suffixes
-    columns = Columns(("1", "2"), "0") if is_csv else Columns(label="label")
-    for row in _file_rows(path, columns):
-        if isinstance(row, BadRow):
-            yield row
-        elif isinstance(row.label, int) and 0 <= row.label - is_csv < len(AG_NEWS_CLASSES):
-            yield replace(row, text=row.text.replace("\n", " ", 1), label=AG_NEWS_CLASSES[row.label - is_csv])
-        else:
-            yield BadRow(path.name, f"no class of AG News: {row.label!r}")
+    for path in paths:
+        first = 1 if ".csv" in path.suffixes else 0
+        columns = Columns(("1", "2"), "0") if first else Columns(label="label")
+        for row in _documents(path, columns):
+            if isinstance(row, BadRow):
+                yield row
+            elif isinstance(row.label, int) and 0 <= row.label - first < len(AG_NEWS_CLASSES):
+                yield replace(row, text=row.text.replace("\n", " ", 1), label=AG_NEWS_CLASSES[row.label - first])
+            else:
+                yield BadRow(path.name, f"no class of AG News: {row.label!r}")
 
 
-def endings(path: Path) -> Rows:
+def endings(paths: Iterator[Path]) -> Rows:
     """HellaSwag: the context and the ending that is right."""
-    with open_binary(path) as file:
-        for number, raw in enumerate(file, 1):
+    for path in paths:
+        for number, item in enumerate(_records(path), 1):
             try:
-                item = lines.decode(raw)
                 yield Document(f"{item['ctx']} {item['endings'][int(item['label'])]}")
             except (ValueError, KeyError, IndexError, TypeError) as error:
                 yield BadRow(f"{path.name}, row {number}", f"no HellaSwag item: {type(error).__name__}")
 
 
-def _wikitext(hub: str, *endings: str) -> DataSet:
+def _lines(path: Path) -> Iterator[str | BadRow]:
+    if path.suffix == ".parquet":
+        yield from (record["text"] for record in _records(path))
+        return
+    with open_binary(path) as file:
+        for number, raw in enumerate(file, 1):
+            try:
+                yield raw.decode("utf-8")
+            except UnicodeDecodeError as error:
+                yield BadRow(f"{path.name}, row {number}", f"invalid UTF-8: {error.reason}")
+
+
+def _records(path: Path) -> Iterator[Any]:
+    """Rows as they stand; what is no JSON is no record."""
+    if path.suffix == ".parquet":
+        from pyarrow import parquet
+
+        for batch in parquet.ParquetFile(path).iter_batches():
+            yield from batch.to_pylist()
+        return
+    with open_binary(path) as file:
+        for raw in file:
+            try:
+                yield json.loads(raw)
+            except ValueError:
+                yield None
+
+
+def _wikitext(config: str, ending: str) -> DataSet:
     local: dict[SplitName, tuple[str, ...]] = {
-        "train": tuple(f"wiki.train.{ending}" for ending in endings) + (("train.txt",) if "tokens" in endings else ()),
-        "validation": tuple(f"wiki.valid.{ending}" for ending in endings)
-        + (("valid.txt",) if "tokens" in endings else ()),
-        "test": tuple(f"wiki.test.{ending}" for ending in endings) + (("test.txt",) if "tokens" in endings else ()),
+        "train": (f"wiki.train.{ending}", *(("train.txt",) if ending == "tokens" else ())),
+        "validation": (f"wiki.valid.{ending}", *(("valid.txt",) if ending == "tokens" else ())),
+        "test": (f"wiki.test.{ending}", *(("test.txt",) if ending == "tokens" else ())),
     }
-    return DataSet(
-        f"Salesforce/wikitext, {hub}", "an article, from one first-level heading to the next", CC_BY_SA, local, articles
-    )
+    what = "an article, from one first-level heading to the next"
+    return DataSet("Salesforce/wikitext", f"{config}/", what, CC_BY_SA, local, articles)
 
 
 CC_BY_SA = "CC BY-SA"
 ODC = "ODC-By 1.0"
 PARQUET = ("*.parquet", "*.jsonl")
 SETS: dict[str, DataSet] = {
-    "fineweb-edu": DataSet("HuggingFaceFW/fineweb-edu, sample-10BT", "a web page", ODC, {"train": PARQUET}),
-    "fineweb-edu-100bt": DataSet("HuggingFaceFW/fineweb-edu, sample-100BT", "a web page", ODC, {"train": PARQUET}),
-    "fineweb-edu-all": DataSet("HuggingFaceFW/fineweb-edu", "a web page", ODC, {"train": PARQUET}),
-    "fineweb": DataSet("HuggingFaceFW/fineweb", "a web page", ODC, {"train": (*PARQUET, "fineweb*.json")}),
+    "fineweb-edu": DataSet("HuggingFaceFW/fineweb-edu", "sample/10BT/", "a web page", ODC, {"train": PARQUET}),
+    "fineweb-edu-100bt": DataSet("HuggingFaceFW/fineweb-edu", "sample/100BT/", "a web page", ODC, {"train": PARQUET}),
+    "fineweb-edu-all": DataSet("HuggingFaceFW/fineweb-edu", "data/", "a web page", ODC, {"train": PARQUET}),
+    "fineweb": DataSet(
+        "HuggingFaceFW/fineweb", "sample/10BT/", "a web page", ODC, {"train": (*PARQUET, "fineweb*.json")}
+    ),
     "wikitext-2": _wikitext("wikitext-2-raw-v1", "raw"),
     "wikitext-2-tokenised": _wikitext("wikitext-2-v1", "tokens"),
     "wikitext-103": _wikitext("wikitext-103-raw-v1", "raw"),
     "wikitext-103-tokenised": _wikitext("wikitext-103-v1", "tokens"),
-    "openwebtext": DataSet("Skylion007/openwebtext", "a web page", "CC0 1.0", {"train": PARQUET}),
+    "openwebtext": DataSet("Skylion007/openwebtext", "plain_text/", "a web page", "CC0 1.0", {"train": PARQUET}),
     "tinyshakespeare": DataSet(
-        "karpathy/tiny_shakespeare", "the whole file", "public domain", {"train": ("input.txt", "tinyshakespeare.txt")}
+        "karpathy/tiny_shakespeare",
+        "",
+        "the whole file",
+        "public domain",
+        {"train": ("input.txt", "tinyshakespeare.txt")},
     ),
     "ag-news": DataSet(
         "fancyzhx/ag_news",
+        "data/",
         "a news item: title and description",
         "research use",
         {"train": ("train.csv", "train.jsonl", "train_subset.jsonl"), "test": ("test.csv", "test.jsonl")},
@@ -115,6 +147,7 @@ SETS: dict[str, DataSet] = {
     ),
     "hellaswag": DataSet(
         "Rowan/hellaswag",
+        "",
         "an item: its context with the ending that is right",
         "MIT",
         {"validation": ("hellaswag_val.jsonl", "validation.jsonl")},
@@ -123,6 +156,7 @@ SETS: dict[str, DataSet] = {
     ),
     "lambada": DataSet(
         "EleutherAI/lambada_openai",
+        "",
         "a passage",
         "CC BY 4.0",
         {"test": ("lambada_test.jsonl", "test.jsonl")},
@@ -132,20 +166,15 @@ SETS: dict[str, DataSet] = {
 
 
 def open_set(name: str, local: Path | None) -> Source:
+    """From a folder with its files, or from the Hub."""
     chosen = SETS[name]
     if local is None:
-        raise UserError(
-            f"{name} is read from a local copy only, so far",
-            place=f"{chosen.hub}, on the Hub",
-            way_out=f"download its files and add --from FOLDER; known names: {_known_files(chosen)}",
-        )
+        about = (("document", chosen.document), ("licence", chosen.licence), ("labels", list(chosen.labels)))
+        return HubSource(name, chosen.hub, chosen.folder, read=chosen.read, about=about)
     present = {split: paths for split, names in chosen.local.items() if (paths := _find(local, names))}
     if not present:
-        raise UserError(
-            f"no file of {name} is here",
-            place=local,
-            way_out=f"known names, plain or compressed: {_known_files(chosen)}",
-        )
+        known = ", ".join(name for names in chosen.local.values() for name in names)
+        raise UserError(f"no file of {name} is here", place=local, way_out=f"known names, plain or compressed: {known}")
     return LocalSet(name, chosen, present)
 
 
@@ -162,12 +191,9 @@ class LocalSet:
     def pieces(self) -> Iterator[Piece]:
         for split, paths in self.files.items():
             if self.chosen.read:
-                for path in paths:
-                    yield from inline_pieces(self.chosen.read(path), split)
+                yield from inline_pieces(self.chosen.read(iter(paths)), split)
             else:
-                yield from FileSource(
-                    paths, split=None if len(self.files) == 1 and split == "train" else split
-                ).pieces()
+                yield from FileSource(paths, split=split).pieces()
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -179,7 +205,7 @@ class LocalSet:
         }
 
 
-def _file_rows(path: Path, columns: Columns) -> Rows:
+def _documents(path: Path, columns: Columns) -> Rows:
     for piece in FileSource([path], columns).pieces():
         yield from piece.documents()
 
@@ -195,7 +221,3 @@ def _find(folder: Path, names: tuple[str, ...]) -> list[Path]:
             if found := sorted(folder.glob(name + ending)):
                 return found
     return []
-
-
-def _known_files(chosen: DataSet) -> str:
-    return ", ".join(name for names in chosen.local.values() for name in names)

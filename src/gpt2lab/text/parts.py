@@ -79,9 +79,7 @@ def make_part(
         "ids": stream,
         "lengths": lengths,
         "prompts": prompts,
-        "bytes": np.array([len(d.prompt.encode("utf-8", "replace")) + _size(d.text) for d in documents], np.int64),
-        "words": np.array([len(d.prompt.split()) + len(d.text.split()) for d in documents], np.int64),
-        "hashes": np.array([_hash(d.prompt + d.text) for d in documents], np.uint64).reshape(-1, 2),
+        **_measure([document.prompt + document.text for document in documents]),
     }
     labels = [document.label for document in documents]
     facts = {"labels": labels, "split": piece.split, "left_out": left_out.as_dict(), "continues": continues}
@@ -129,14 +127,16 @@ def _read(piece: Piece, settings: PrepareSettings, strict: bool) -> tuple[list[D
         if len(text) < settings.minimum_length and not row.continues:
             left_out.add("shorter than the minimum", f"document {number + 1} of its piece")
         else:
-            documents.append(replace(row, text=text))
+            documents.append(row if text is row.text else replace(row, text=text))
     return documents, left_out
 
 
-def _size(text: str) -> int:
-    return len(text.encode("utf-8", "replace"))
-
-
-def _hash(text: str) -> tuple[int, int]:
-    digest = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16).digest()
-    return int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:], "big")
+def _measure(texts: list[str]) -> dict[str, NDArray[Any]]:
+    """Bytes, words and a hash of each text."""
+    encoded = [text.encode("utf-8", "replace") for text in texts]
+    digests = b"".join(hashlib.blake2b(content, digest_size=16).digest() for content in encoded)
+    return {
+        "bytes": np.array([len(content) for content in encoded], np.int64),
+        "words": np.array([len(text.split()) for text in texts], np.int64),
+        "hashes": np.frombuffer(digests, ">u8").astype(np.uint64).reshape(-1, 2),
+    }

@@ -1,4 +1,4 @@
-"""DATA on the command line becomes a source: built-in text, a named set, or anyone's own files."""
+"""DATA on the command line becomes a source: built-in text, a named set, a Hub data set, anyone's own files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt2lab.core.errors import UserError
-from gpt2lab.text import builtin, named
+from gpt2lab.text import builtin, hub_data, named
 from gpt2lab.text.columns import DEFAULT, Columns
 from gpt2lab.text.cutting import PIECE_BYTES
 from gpt2lab.text.documents import Piece, Source, inline_pieces
@@ -23,13 +23,14 @@ def open_source(data: str, local: Path | None, columns: ColumnSettings) -> Sourc
         return named.open_set(data, local)
     if local is not None:
         raise UserError(f"--from goes with a named data set, and {data!r} is none", way_out=f"known: {_names()}")
+    chosen = Columns(columns.text or DEFAULT, columns.label, columns.prompt, columns.completion)
     if data.startswith("hub:"):
-        raise UserError("data sets of the Hub are not read yet", place=data, way_out="download the files and name them")
+        repository, folder = hub_data.parse(data.removeprefix("hub:"))
+        return hub_data.HubSource(data, repository, folder, chosen)
     if not Path(data).exists() and not any(letter in data for letter in "*?["):
         raise UserError(
             f"there is no data named {data!r}", way_out=f"name a file, a folder, a glob, or one of: {_names()}"
         )
-    chosen = Columns(columns.text or DEFAULT, columns.label, columns.prompt, columns.completion)
     found = FileSource(find_files(data), chosen, piece_bytes=PIECE_BYTES)
     found.check()
     return found

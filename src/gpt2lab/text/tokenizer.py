@@ -35,7 +35,10 @@ class Tokenizer:
         self.vocabulary = vocabulary
         self.size = max(vocabulary.ids.values()) + 1
         self.end_of_text = vocabulary.ids[vocabulary.end_of_text]
-        self.hash = vocabulary.hash
+
+    @property
+    def hash(self) -> str:
+        return self.vocabulary.hash
 
     @cached_property
     def engine(self) -> engines.Engine:

@@ -56,6 +56,7 @@ class Vocabulary:
         """The same for the same tokens, merges and splitting, in whatever form they were stored."""
         return files.fingerprint({"ids": self.ids, "merges": self.merges, "splitting": _splitting(self.spec)})
 
+    @cached_property
     def plain_spec(self) -> str:
         """The `tokenizer.json` of an engine that knows no special tokens, adds none and draws no lots."""
         left_out = {"added_tokens": [], "post_processor": None, "truncation": None, "padding": None}
