@@ -49,6 +49,7 @@ format: $(READY)
 benchmarks: $(READY)
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/tokenizers.py
+	$(BIN)/python benchmarks/prepare.py
 
 clean:
 	rm -rf .venv out dist build

@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from command_line import fresh, gpt2lab, last_json
@@ -163,3 +164,20 @@ def test_doctor_shows_the_machine_and_what_extras_would_add(capsys):
     assert "GFLOP/s measured" in facts["speed"]["matrix product, fp32"]
     assert set(facts["extras"]) == {"fast", "qlora", "track", "harness"}
     assert facts["offline"]["mode"].startswith("GPT2LAB_OFFLINE or HF_HUB_OFFLINE is set")
+
+
+def test_a_checkpoint_of_another_trainer_is_measured_and_continued(place, corpus, run, capsys):
+    """nanoGPT's and llm.c's files bring no tokenizer, so one is named."""
+    from gpt2lab.model.reading import read_model
+
+    model = read_model(run, vocabulary_multiple=1)
+    state = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    shape = {"n_layer": 2, "n_head": 2, "n_embd": 32, "block_size": 64, "vocab_size": model.config.vocabulary}
+    torch.save({"model": state, "model_args": {**shape, "activation": "gelu_new"}}, place / "ckpt.pt")
+    tokenizer = ("--tokenizer", corpus / "tokenizer", "--json")
+    assert gpt2lab("generate", place / "ckpt.pt", "--prompt", "Chapter", "--max-new-tokens", 5, *tokenizer) == 0
+    theirs = last_json(capsys.readouterr().out)
+    assert gpt2lab("generate", run, "--prompt", "Chapter", "--max-new-tokens", 5, "--json") == 0
+    assert last_json(capsys.readouterr().out)["text"] == theirs["text"]
+    assert gpt2lab("evaluate", place / "ckpt.pt", "--data", place / "book.txt", *tokenizer) == 0
+    assert last_json(capsys.readouterr().out)["value"] > 1
