@@ -1,5 +1,6 @@
 """A preparation that dies anywhere and is run again gives the bytes of one that did not, for any number of workers."""
 
+import errno
 import hashlib
 import json
 import os
@@ -146,3 +147,31 @@ def test_a_stop_by_the_user_leaves_what_is_done_and_says_how_to_go_on(source, ex
     _, err = process.communicate(timeout=30)
     assert process.returncode in (0, 130), err
     assert "Traceback" not in err
+
+
+def test_a_full_disk_is_said_and_the_same_command_continues(source, expected, tmp_path, capsys):
+    """The n-th write finds no space; once there is some, nothing that was done is done again or lost."""
+    from command_line import gpt2lab
+    from gpt2lab.core import files
+
+    writes = 0
+
+    def no_space(kind, path):
+        nonlocal writes
+        writes += kind == "write"
+        if writes == 12:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    line = ["prepare", str(source / "*.jsonl"), "--out", tmp_path / "corpus", "--tokenizer", source / "tokenizer"]
+    line += ["--workers", 1, *(f"prepare.{key}={value}" for key, value in SETTINGS.as_dict().items())]
+    before, files.operation = files.operation, no_space
+    try:
+        assert gpt2lab(*line) == 2
+    finally:
+        files.operation = before
+    printed = capsys.readouterr().err
+    assert "No space left on device" in printed
+    assert "free some space" in printed
+    assert gpt2lab(*line) == 0
+    assert "continuing" in capsys.readouterr().out
+    assert content(tmp_path / "corpus") == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import traceback
 from typing import Annotated, Any
@@ -65,11 +66,13 @@ def run_verb(arguments: list[str]) -> int:
         sys.stderr.close()  # whoever read our output has gone; there is nobody left to tell
         return FAILED
     except OSError as error:
-        if not error.filename:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if not error.filename and not full:
             return _unexpected(arguments, error)
-        mistake = UserError(
-            error.strerror or str(error), place=error.filename, way_out="choose another path, or make this one usable"
+        way_out = (
+            "free some space; the same command continues" if full else "choose another path, or make this one usable"
         )
+        mistake = UserError(error.strerror or str(error), place=error.filename, way_out=way_out)
         return _report(arguments, str(mistake), mistake.as_dict(), BAD_INPUT)
     except Exception as error:
         return _unexpected(arguments, error)

@@ -74,7 +74,9 @@ class FileSource:
         for file, facts in zip(self.files, described):
             if split := self._split_of(file):
                 facts["split"] = split
-        return {"files": described, "columns": {**asdict(self.columns), "text": list(self.columns.text)}}
+        names = [file.name for file in self.files]
+        data = names[0] if len(names) == 1 else f"{len(names)} files: {names[0]} … {names[-1]}"
+        return {"data": data, "files": described, "columns": {**asdict(self.columns), "text": list(self.columns.text)}}
 
     def _parts(self, file: File, piece_bytes: int) -> Iterator[Part]:
         return FORMATS[format_of(file.path)](file, self.columns, piece_bytes)

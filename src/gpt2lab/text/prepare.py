@@ -120,19 +120,20 @@ def _make_missing_parts(source: Source, staging: Path, settings: PrepareSettings
     for leftover in folder.glob(".*.writing"):
         leftover.unlink()
     documents = tokens = count = 0
-    with console.progress("prepare", source.size and source.size / 1e6, "MB") as progress:
+    unit, scale = ("MB", 1e6) if (source.size or 1e9) > 1e7 else ("kB", 1e3)
+    with console.progress("prepare", source.size and source.size / scale, unit) as progress:
 
         def missing() -> Iterator[tuple[int, Piece]]:
             nonlocal count
             for count, piece in enumerate(source.pieces(), 1):
                 if part_file(folder, count - 1).is_file():
-                    progress.advance(piece.size / 1e6)
+                    progress.advance(piece.size / scale)
                 else:
                     yield count - 1, piece
 
         for done in make_parts(missing(), folder, staging / "tokenizer", settings, strict, workers):
             documents, tokens = documents + done.documents, tokens + done.tokens
-            progress.advance(done.size / 1e6, f"{documents:,} documents, {tokens:,} tokens")
+            progress.advance(done.size / scale, f"{documents:,} documents, {tokens:,} tokens")
     if count == 0:
         raise UserError("there is nothing to prepare: the source is empty")
     files.write_json(staging / "parts.json", {"count": count})
