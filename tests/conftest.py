@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from gpt2lab.core import console
+from loopback_hub import LoopbackHub, environment
 
 # A test may be skipped for these reasons alone; .ci/run fails on any other.
 REASONS = {
@@ -79,3 +81,15 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     return Path(os.environ["GPT2LAB_REAL_DATA"])
+
+
+@pytest.fixture
+def online(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[LoopbackHub], None]:
+    """`online(hub)`: from here on the Hub is this one on loopback, with an empty cache."""
+
+    def use(hub: LoopbackHub) -> None:
+        monkeypatch.delenv("GPT2LAB_OFFLINE")
+        for name, value in environment(hub, tmp_path / "cache").items():
+            monkeypatch.setenv(name, value)
+
+    return use

@@ -10,7 +10,7 @@ from gpt2lab.core.errors import UserError
 from gpt2lab.model.reading import read_model
 from gpt2lab.model.writing import write_model
 from gpt2lab.text import tokenizer as tokenizers
-from loopback_hub import LoopbackHub, environment
+from loopback_hub import LoopbackHub
 from models import TINY, language_model, random_ids
 from vocabularies import SAMPLE, small
 
@@ -19,16 +19,6 @@ from vocabularies import SAMPLE, small
 def stored(tmp_path):
     write_model(tmp_path / "made", language_model(), small())
     return {path.name: path.read_bytes() for path in (tmp_path / "made").iterdir()}
-
-
-@pytest.fixture
-def online(monkeypatch, tmp_path):
-    def use(hub):
-        monkeypatch.delenv("GPT2LAB_OFFLINE")
-        for name, value in environment(hub, tmp_path / "cache").items():
-            monkeypatch.setenv(name, value)
-
-    return use
 
 
 def logits(model):

@@ -11,7 +11,7 @@ from gpt2lab.core.errors import UserError
 from gpt2lab.text import hub_data
 from gpt2lab.text.prepare import prepare
 from gpt2lab.text.settings import ColumnSettings, PrepareSettings
-from loopback_hub import LoopbackHub, environment
+from loopback_hub import LoopbackHub
 from vocabularies import small
 
 
@@ -19,16 +19,6 @@ def parquet(**columns):
     written = io.BytesIO()
     pq.write_table(pa.table(columns), written, row_group_size=3)
     return written.getvalue()
-
-
-@pytest.fixture
-def online(monkeypatch, tmp_path):
-    def use(hub):
-        monkeypatch.delenv("GPT2LAB_OFFLINE")
-        for name, value in environment(hub, tmp_path / "cache").items():
-            monkeypatch.setenv(name, value)
-
-    return use
 
 
 @pytest.fixture
