@@ -90,11 +90,12 @@ def assemble(
     labels = _label_names(facts, names)
     cut = find_cut(parts, facts, tokenizer, settings)
     writers = {name: SplitWriter(folder, name, settings.shard_tokens) for name in routing.NAMES}
-    left_out, route = LeftOut(), Router(cut, facts.validated, settings, tokenizer)
+    left_out, contaminated, route = LeftOut(), LeftOut(), Router(cut, facts.validated, settings, tokenizer)
     with console.progress("shards", len(parts), "parts") as progress:
         for file, kept in zip(parts, facts.kept):
             part = read_part(file)
             left_out.update(part.left_out)
+            contaminated.update(part.contaminated)
             ids, columns = _only(part, kept, labels)
             for name, routed in route(part, kept, ids, columns):
                 writers[name].add(*routed)
@@ -106,6 +107,7 @@ def assemble(
         "splits": {name: writer.finish() for name, writer in writers.items() if writer.documents},
         "labels": labels,
         "left_out": left_out.as_dict(),
+        "contaminated": contaminated.as_dict(),
         "split_by": cut.reason if cut else "the source" if facts.validated else "a hash of each document's text",
     }
 

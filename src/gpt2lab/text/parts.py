@@ -16,11 +16,14 @@ from safetensors.numpy import save
 
 from gpt2lab.core import files
 from gpt2lab.core.errors import UserError
+from gpt2lab.text import contamination
+from gpt2lab.text.contamination import Runs
 from gpt2lab.text.detokenise import detokeniser
 from gpt2lab.text.documents import BadRow, Document, Piece
 from gpt2lab.text.settings import PrepareSettings
 from gpt2lab.text.tokenizer import Tokenizer
 
+SHARED = f"shares {contamination.RUN} words in a row with an evaluation set"
 PLACES_KEPT = 20  # of the rows left out for one reason
 COLUMNS = ("lengths", "prompts", "bytes", "words", "hashes")
 
@@ -61,13 +64,14 @@ class Part:
     split: str | None
     left_out: dict[str, Any]
     continues: bool  # the first document goes on from the part before
+    contaminated: dict[str, Any]
 
 
 def make_part(
-    piece: Piece, file: Path, tokenizer: Tokenizer, settings: PrepareSettings, strict: bool
+    piece: Piece, file: Path, tokenizer: Tokenizer, settings: PrepareSettings, strict: bool, known: Runs = frozenset()
 ) -> tuple[int, int]:
     """Read, encode and write; how many documents and tokens."""
-    documents, left_out = _read(piece, settings, strict)
+    documents, left_out, contaminated = _read(piece, settings, strict, known)
     texts = [part for document in documents for part in (document.prompt, document.text)]
     ids, offsets = tokenizer.encode_many(texts)
     prompts = offsets[1::2] - offsets[:-1:2]
@@ -83,6 +87,7 @@ def make_part(
     }
     labels = [document.label for document in documents]
     facts = {"labels": labels, "split": piece.split, "left_out": left_out.as_dict(), "continues": continues}
+    facts["contaminated"] = contaminated.as_dict()
     with files.new_file(file) as opened:
         opened.write(save(tensors, {"facts": json.dumps(facts)}))
     return len(documents), len(stream)
@@ -114,9 +119,11 @@ def read_summary(file: Path) -> Summary:
         return Summary(opened.get_tensor("lengths"), opened.get_tensor("hashes"), facts["labels"], facts["split"])
 
 
-def _read(piece: Piece, settings: PrepareSettings, strict: bool) -> tuple[list[Document], LeftOut]:
+def _read(
+    piece: Piece, settings: PrepareSettings, strict: bool, known: Runs
+) -> tuple[list[Document], LeftOut, LeftOut]:
     repair = detokeniser(settings.detokenise)
-    documents, left_out = [], LeftOut()
+    documents, left_out, contaminated = [], LeftOut(), LeftOut()
     for number, row in enumerate(piece.documents()):
         if isinstance(row, BadRow):
             if strict:
@@ -126,9 +133,14 @@ def _read(piece: Piece, settings: PrepareSettings, strict: bool) -> tuple[list[D
         text = repair(row.text)
         if len(text) < settings.minimum_length and not row.continues:
             left_out.add("shorter than the minimum", f"document {number + 1} of its piece")
-        else:
-            documents.append(row if text is row.text else replace(row, text=text))
-    return documents, left_out
+            continue
+        if contamination.shared(text, known):
+            contaminated.add(SHARED, f"{text[:60]!r}")
+            if settings.drop_contaminated and not row.continues:
+                left_out.add(SHARED, f"{text[:60]!r}")
+                continue
+        documents.append(row if text is row.text else replace(row, text=text))
+    return documents, left_out, contaminated
 
 
 def _measure(texts: list[str]) -> dict[str, NDArray[Any]]:

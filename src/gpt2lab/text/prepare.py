@@ -9,7 +9,7 @@ from typing import Any
 
 from gpt2lab.core import console, files, hardware, lock
 from gpt2lab.core.errors import UserError
-from gpt2lab.text import builtin
+from gpt2lab.text import builtin, contamination
 from gpt2lab.text import tokenizer as tokenizers
 from gpt2lab.text.adopt import adopt, find_shards
 from gpt2lab.text.adopt import describe as describe_shards
@@ -77,6 +77,8 @@ def _begin(
     encoder = _tokenizer(tokenizer, source, settings)
     with files.new_folder(staging / "tokenizer") as beside:
         encoder.save(beside)
+    if settings.contamination:
+        contamination.write(contamination.file_in(staging), _evaluation_texts(settings.contamination))
     (staging / "parts").mkdir()
     files.write_json(plan, wanted)
     return encoder
@@ -102,6 +104,12 @@ def _tokenizer(name: str, source: Source, settings: PrepareSettings) -> Tokenize
             f"the text gives a vocabulary of {encoder.size:,}, not {settings.vocabulary:,}: nothing more to merge"
         )
     return encoder
+
+
+def _evaluation_texts(addresses: tuple[str, ...]) -> Iterator[str]:
+    for address in addresses:
+        for piece in open_source(address, None, ColumnSettings()).pieces():
+            yield from (row.prompt + row.text for row in piece.documents() if isinstance(row, Document))
 
 
 def _first_texts(source: Source) -> Iterator[str]:
@@ -131,7 +139,7 @@ def _make_missing_parts(source: Source, staging: Path, settings: PrepareSettings
                 else:
                     yield count - 1, piece
 
-        for done in make_parts(missing(), folder, staging / "tokenizer", settings, strict, workers):
+        for done in make_parts(missing(), staging, settings, strict, workers):
             documents, tokens = documents + done.documents, tokens + done.tokens
             progress.advance(done.size / scale, f"{documents:,} documents, {tokens:,} tokens")
     if count == 0:
@@ -184,6 +192,11 @@ def _say_what_was_left_out(corpus: Corpus) -> None:
     for reason, found in corpus.manifest["left_out"].items():
         where = f", first {', '.join(found['places'][:3])}" if found["places"] else ""
         console.warn(f"{found['count']:,} documents left out: {reason}{where}; corpus.json lists more")
+    for found in corpus.manifest.get("contaminated", {}).values():
+        if not corpus.manifest["settings"]["drop_contaminated"]:
+            console.warn(
+                f"{found['count']:,} documents share {contamination.RUN} words in a row with an evaluation set"
+            )
 
 
 def _reasons(left_out: dict[str, Any]) -> str:

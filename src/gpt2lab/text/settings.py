@@ -33,6 +33,10 @@ class PrepareSettings(Settings):
     """How WikiText's spaced-out text is brought back: not, `@-@` alone, or everything that the harness repairs."""
     minimum_length: Natural = 0
     """Documents with fewer characters are left out, and counted."""
+    contamination: tuple[str, ...] = ()
+    """Evaluation sets (DATA each): documents that share thirteen words in a row with them are counted and listed."""
+    drop_contaminated: bool = False
+    """Leave such documents out."""
     deduplicate: bool = False
     """Leave out documents whose text came before, and count them."""
 

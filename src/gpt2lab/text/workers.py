@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpt2lab.core.errors import UserError
+from gpt2lab.text import contamination
 from gpt2lab.text import tokenizer as tokenizers
+from gpt2lab.text.contamination import Runs
 from gpt2lab.text.documents import Piece
 from gpt2lab.text.parts import make_part
 from gpt2lab.text.settings import PrepareSettings
@@ -34,22 +36,37 @@ def part_file(folder: Path, number: int) -> Path:
     return folder / f"part-{number:07d}.safetensors"
 
 
+@dataclass(frozen=True)
+class Maker:
+    """Everything one process needs to make parts."""
+
+    folder: Path
+    tokenizer: Tokenizer
+    settings: PrepareSettings
+    strict: bool
+    known: Runs
+
+    def __call__(self, number: int, piece: Piece) -> Done:
+        file = part_file(self.folder, number)
+        documents, tokens = make_part(piece, file, self.tokenizer, self.settings, self.strict, self.known)
+        return Done(number, piece.size, documents, tokens)
+
+
+def maker(staging: Path, settings: PrepareSettings, strict: bool) -> Maker:
+    known = contamination.load(staging)
+    return Maker(staging / "parts", tokenizers.load(staging / "tokenizer"), settings, strict, known)
+
+
 def make_parts(
-    pieces: Iterator[tuple[int, Piece]],
-    folder: Path,
-    tokenizer: Path,
-    settings: PrepareSettings,
-    strict: bool,
-    count: int,
+    pieces: Iterator[tuple[int, Piece]], staging: Path, settings: PrepareSettings, strict: bool, count: int
 ) -> Iterator[Done]:
     """Parts for these numbered pieces, as they get ready; one worker works in this process."""
     if count == 1:
-        loaded = tokenizers.load(tokenizer)
-        for number, piece in pieces:
-            yield _make(number, piece, folder, loaded, settings, strict)
+        make = maker(staging, settings, strict)
+        yield from (make(number, piece) for number, piece in pieces)
         return
     context = multiprocessing.get_context("spawn")  # forked threads of native engines may deadlock
-    with ProcessPoolExecutor(count, context, _begin, (os.getpid(), tokenizer, folder, settings, strict)) as pool:
+    with ProcessPoolExecutor(count, context, _begin, (os.getpid(), staging, settings, strict)) as pool:
         waiting: set[Future[Done]] = set()
         try:
             for number, piece in pieces:
@@ -69,19 +86,17 @@ def make_parts(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-class _Worker:
-    tokenizer: Tokenizer
-    folder: Path
-    settings: PrepareSettings
-    strict: bool
+class _Process:
+    """What a worker process keeps between pieces."""
+
+    make: Maker
 
 
-def _begin(parent: int, tokenizer: Path, folder: Path, settings: PrepareSettings, strict: bool) -> None:
+def _begin(parent: int, staging: Path, settings: PrepareSettings, strict: bool) -> None:
     os.environ["RAYON_NUM_THREADS"] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
-    _Worker.tokenizer, _Worker.folder = tokenizers.load(tokenizer), folder
-    _Worker.settings, _Worker.strict = settings, strict
+    _Process.make = maker(staging, settings, strict)
 
 
 def _die_with(parent: int) -> None:
@@ -92,11 +107,4 @@ def _die_with(parent: int) -> None:
 
 
 def _work(number: int, piece: Piece) -> Done:
-    return _make(number, piece, _Worker.folder, _Worker.tokenizer, _Worker.settings, _Worker.strict)
-
-
-def _make(
-    number: int, piece: Piece, folder: Path, tokenizer: Tokenizer, settings: PrepareSettings, strict: bool
-) -> Done:
-    documents, tokens = make_part(piece, part_file(folder, number), tokenizer, settings, strict)
-    return Done(number, piece.size, documents, tokens)
+    return _Process.make(number, piece)
