@@ -12,6 +12,10 @@ import pytest
 from gpt2lab.core import console
 from loopback_hub import LoopbackHub, environment
 
+# These machines are noisy, so no example has a time limit; in CI the examples are the same every time.
+hypothesis.settings.register_profile("ours", deadline=None, derandomize=bool(os.environ.get("CI")))
+hypothesis.settings.load_profile("ours")
+
 # A test may be skipped for these reasons alone; .ci/run fails on any other.
 REASONS = {
     "gpu": "no CUDA device",
