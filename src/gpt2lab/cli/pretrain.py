@@ -23,6 +23,11 @@ def pretrain(
     out: Annotated[Path | None, typer.Option("--out", help="the run folder to make")] = None,
     size: Size = None,
     resume: Annotated[bool, typer.Option("--resume", help="go on with an unfinished run")] = False,
+    extend: Annotated[bool, typer.Option("--extend", help="prolong a finished run")] = False,
+    allow_different: Annotated[
+        bool, typer.Option("--allow-different", help="resume on another machine: equal to rounding")
+    ] = False,
+    count: Annotated[int, typer.Option("--processes", help="train with so many processes", min=1)] = 1,
     device: Device = "auto",
     dry_run: DryRun = False,
     json: Json = False,
@@ -33,7 +38,7 @@ def pretrain(
     Example: gpt2lab pretrain --data corpora/docs --out runs/tiny
              model.layers=4 model.heads=4 model.width=128 model.context=256 train.steps=200
     """
-    from gpt2lab.core import console, settings
+    from gpt2lab.core import console, files, settings
     from gpt2lab.core.errors import UserError
     from gpt2lab.study.settings import RunSettings, resumed
 
@@ -44,14 +49,21 @@ def pretrain(
     values: dict[str, Any] = {"device": device} if device != "auto" else {}
     values["data"] = str(Path(data).resolve()) if data else ""
     values |= {"model": {"size": size}} if size else {}
-    if resume:
+    if resume or extend:
         values = settings.merged(resumed(out).as_dict(), {key: value for key, value in values.items() if value})
     chosen = settings.resolve(RunSettings, values=values, overrides=overrides)
     if not chosen.data:
         raise UserError("what to train on is missing", way_out="add --data CORPUS; gpt2lab prepare makes one")
-    from gpt2lab.study import run
+    from gpt2lab.study import launch, run, run_folder
+    from gpt2lab.study.run_folder import Intent
 
-    facts = run.pretrain(chosen, out, resume=resume, dry_run=dry_run)
+    if count > 1 and not launch.is_member():
+        launch.processes(count, run_folder.resume_command(out, count))
+        console.result({"run": str(out), **files.read_json(out / "run.json")})
+        return
+    facts = run.pretrain(chosen, out, Intent(resume, extend, allow_different), dry_run=dry_run)
+    if not facts:
+        return
     if not dry_run:
         console.next_command(f'gpt2lab generate {out} --prompt "Once upon a time"')
     console.result({"run": str(out), **facts})

@@ -82,6 +82,13 @@ def parameter_count(config: GPT2Config) -> int:
     return body if config.tied_head else body + config.vocabulary * width
 
 
+def flops_per_token(config: GPT2Config, block: int) -> int:
+    """Arithmetic that training cannot do without: every matrix forward and twice backward, attention's causal half."""
+    matrices = config.layers * (4 * config.width**2 + 2 * config.width * config.inner_width)
+    head = (len(config.labels) or config.vocabulary) * config.width
+    return 6 * (matrices + head) + 6 * config.layers * config.width * block
+
+
 def describe(config: GPT2Config) -> str:
     head = f", {len(config.labels)} classes" if config.labels else ""
     return (

@@ -119,6 +119,7 @@ class Transformer(nn.Module):
             positions_BT = _positions(mask, past, length, ids_BT.device)
         mask, causal = _attention_mask(mask, past, length, ids_BT.device)
         x_BTC = self.wte(ids_BT) + self.wpe(positions_BT)
+        x_BTC = x_BTC.to(self.ln_f.weight.dtype)  # embeddings may be kept in more precision than the blocks
         x_BTC = F.dropout(x_BTC, self.config.embedding_dropout, self.training)
         for block in self.h:
             if self.recompute_activations and self.training:
@@ -159,9 +160,10 @@ class GPT2(nn.Module):
         return self.logits(self.transformer(ids_BT, mask, positions_BT, cache))
 
     def logits(self, x_BTC: Tensor) -> Tensor:
-        if self.lm_head.weight.shape[0] == self.config.vocabulary:
-            return self.lm_head(x_BTC)
-        return F.linear(x_BTC, self.lm_head.weight, self.padding_bias.to(x_BTC.dtype))
+        weight_VC = self.lm_head.weight.to(x_BTC.dtype)
+        if len(weight_VC) == self.config.vocabulary:
+            return F.linear(x_BTC, weight_VC)
+        return F.linear(x_BTC, weight_VC, self.padding_bias.to(x_BTC.dtype))
 
 
 class GPT2Classifier(nn.Module):

@@ -11,6 +11,13 @@ from gpt2lab.model.settings import ModelSettings
 from gpt2lab.train.settings import TrainSettings
 
 
+class TrackSettings(Settings):
+    sinks: tuple[Literal["tensorboard", "wandb"], ...] = ()
+    """Where training curves go as well: `tensorboard`, `wandb`, or both. They cannot hurt the run."""
+    project: str = "gpt2lab"
+    """Of W&B."""
+
+
 class RunSettings(Settings):
     kind: Literal["pretrain"] = "pretrain"
     """What the run does."""
@@ -19,7 +26,8 @@ class RunSettings(Settings):
     device: str = "auto"
     """auto, cpu, cuda, cuda:1 or mps."""
     model: ModelSettings = ModelSettings()
-    train: TrainSettings
+    train: TrainSettings = TrainSettings()
+    track: TrackSettings = TrackSettings()
 
 
 def resumed(run: Path) -> RunSettings:

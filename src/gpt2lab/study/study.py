@@ -14,9 +14,12 @@ from gpt2lab.model.reading import read_language_model
 from gpt2lab.study import report
 from gpt2lab.study.recipe import Recipe
 from gpt2lab.study.run import pretrain
+from gpt2lab.study.run_folder import Intent
 from gpt2lab.study.settings import RunSettings
 from gpt2lab.text import tokenizer as tokenizers
 from gpt2lab.text.prepare import prepare
+from gpt2lab.train.plan import batch_rows, limits
+from gpt2lab.train.schedule import warmup_steps
 
 
 def run(recipe: Recipe, out: Path, device: str = "auto") -> Path:
@@ -24,7 +27,7 @@ def run(recipe: Recipe, out: Path, device: str = "auto") -> Path:
     _keep_recipe(recipe, out)
     corpus = prepare(recipe.data.source, out / "corpus", recipe.data.tokenizer, recipe.prepare, columns=recipe.data)
     settings = RunSettings(data=str(corpus.folder), device=device, model=recipe.model, train=recipe.train)
-    pretrain(settings, out / "runs" / "base", resume=True)
+    pretrain(settings, out / "runs" / "base", Intent(resume=True))
     _samples(recipe, out / "runs" / "base", device)
     return report.write(out)
 
@@ -35,17 +38,19 @@ def plan(recipe: Recipe) -> dict[str, Any]:
     vocabulary = recipe.prepare.vocabulary if own else GPT2_VOCABULARY
     config = recipe.model.config(vocabulary, vocabulary - 1)
     block = recipe.train.block or config.context
-    rows = recipe.train.batch_tokens // block
-    facts = {
+    rows = batch_rows(recipe.train, block)
+    facts: dict[str, Any] = {
         "data": recipe.data.source,
         "tokenizer": recipe.data.tokenizer,
         "parameters": parameter_count(config),
-        "steps": recipe.train.steps,
-        "tokens": recipe.train.steps * rows * block,
     }
     console.say(f"1. prepare {recipe.data.source} with the tokenizer {recipe.data.tokenizer}")
     console.say(f"2. pretrain: {describe(config)}")
-    console.say(f"   {recipe.train.steps:,} steps of {rows} rows of {block} tokens: {facts['tokens']:,} tokens")
+    known = limits(recipe.train, None, rows, block)
+    if known:
+        steps = min(known.values())
+        facts |= {"steps": steps, "warmup_steps": warmup_steps(steps, recipe.train), "tokens": steps * rows * block}
+        console.say(f"   {steps:,} steps of {rows} rows of {block} tokens: {facts['tokens']:,} tokens")
     console.say(f"3. measure perplexity/blocks on validation, write {len(recipe.prompts)} samples and the report")
     return facts
 

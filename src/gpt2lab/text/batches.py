@@ -32,7 +32,17 @@ class Batch:
 
     @property
     def scored(self) -> int:
-        return int((self.targets != UNSCORED).sum())
+        """Targets: classes where texts have them, tokens elsewhere."""
+        return len(self.labels) if self.labels is not None else int((self.targets != UNSCORED).sum())
+
+    def part(self, rows: Integers, length: int | None = None) -> Batch:
+        """Some of the rows, as far as the longest of them reaches."""
+        return Batch(
+            self.ids[rows, :length],
+            self.targets[rows, :length],
+            None if self.documents is None else self.documents[rows, :length],
+            None if self.labels is None else self.labels[rows],
+        )
 
 
 class Rows(Protocol):
