@@ -1,7 +1,7 @@
 """A training killed anywhere and resumed is bit-equal to one that was not: weights, optimizer, recorded losses.
 
-Children are forked from this process, which has imported everything, and die at the n-th open, write, fsync or rename, or
-at a random moment. Dropout on, accumulation, several epochs, several shards, checkpoints at every step or at epoch ends.
+Children are forked from this process, which has imported everything, and die at the n-th open, write, fsync or rename,
+or at a random moment. Dropout on, accumulation, several epochs and shards, checkpoints at every step or at epoch ends.
 """
 
 import os

@@ -122,7 +122,7 @@ def test_micro_batches_and_steps_have_dropout_masks_of_their_own(tmp_path):
 
 
 def test_pretended_steps_change_nothing(tmp_path):
-    straight, _, expected = trained(tmp_path, "straight", dropout=0.1)
+    _, _, expected = trained(tmp_path, "straight", dropout=0.1)
     rows, settings = rows_in(tmp_path), settings_of()
     model, plan = model_of(settings, 0.1), plan_of(rows, settings)
     tried = trial.try_out(model, language_modelling, rows, plan)

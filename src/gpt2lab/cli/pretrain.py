@@ -38,7 +38,7 @@ def pretrain(
     Example: gpt2lab pretrain --data corpora/docs --out runs/tiny
              model.layers=4 model.heads=4 model.width=128 model.context=256 train.steps=200
     """
-    from gpt2lab.core import console, files, settings
+    from gpt2lab.core import console, settings
     from gpt2lab.core.errors import UserError
     from gpt2lab.study.settings import RunSettings, resumed
 
@@ -59,7 +59,6 @@ def pretrain(
 
     if count > 1 and not launch.is_member():
         launch.processes(count, run_folder.resume_command(out, count))
-        console.result({"run": str(out), **files.read_json(out / "run.json")})
         return
     facts = run.pretrain(chosen, out, Intent(resume, extend, allow_different), dry_run=dry_run)
     if not facts:
