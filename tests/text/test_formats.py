@@ -302,7 +302,7 @@ def test_a_broken_line_is_named_with_its_row(tmp_path, name, line, reason):
 
 
 BROKEN_ROWS = {
-    b"1": "1 cells, not 2",
+    b"1": "1 cell, not 2",
     b"1,good,more": "3 cells, not 2",
     b'1,""': "empty text",
     b"1, ": "empty text",

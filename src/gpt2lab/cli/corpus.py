@@ -52,7 +52,7 @@ def preview(
     prepare_console(json, False)
     found = inspection.preview(open_corpus(corpus), split, documents, tokens)
     for shown in found:
-        console.say(f"--- document {shown['document']}, {shown['tokens']:,} tokens")
+        console.say(f"--- document {shown['document']}, {console.counted(shown['tokens'], 'token')}")
         console.say(shown["text"])
     console.result(found)
 
@@ -69,5 +69,5 @@ def verify(corpus: Path, json: Json = False) -> None:
 
     prepare_console(json, False)
     checked = inspection.verify(open_corpus(corpus))
-    console.say(f"{corpus}: {checked} shards, every hash agrees")
+    console.say(f"{corpus}: {console.counted(checked, 'shard')}, every hash agrees")
     console.result({"corpus": str(corpus), "shards": checked, "verified": True})

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from gpt2lab.core.console import counted
 from gpt2lab.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def device_name(device: torch.device) -> str:
 
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{cpu_name()}, {cores()} cores" if device.type == "cpu" else cpu_name()
+    return f"{cpu_name()}, {counted(cores(), 'core')}" if device.type == "cpu" else cpu_name()
 
 
 def peak_flops(device: torch.device) -> float | None:

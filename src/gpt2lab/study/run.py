@@ -12,6 +12,7 @@ import yaml
 
 from gpt2lab.core import console, environment, files, hardware, lines, lock
 from gpt2lab.core import settings as strict
+from gpt2lab.core.console import counted
 from gpt2lab.core.errors import Interrupted, UserError
 from gpt2lab.measure import perplexity, records
 from gpt2lab.model.config import GPT2Config, describe, parameter_count
@@ -88,8 +89,8 @@ def _announce(config: GPT2Config, plan: loop.Plan, rows: Blocks, model: GPT2) ->
     epochs = train.steps * plan.batch_rows / rows.rows
     console.say(f"model: {describe(config)}")
     console.say(
-        f"training: {train.steps:,} steps of {plan.batch_rows} rows of {rows.block} tokens ({epochs:.2f} epochs), "
-        f"on {hardware.device_name(plan.device)}, {plan.precision}"
+        f"training: {counted(train.steps, 'step')} of {counted(plan.batch_rows, 'row')} of {rows.block} tokens "
+        f"({epochs:.2f} epochs), on {hardware.device_name(plan.device)}, {plan.precision}"
     )
     if epochs > MANY_EPOCHS:
         console.warn(f"every text will be seen {epochs:,.0f} times: the corpus is small for so many steps")

@@ -7,6 +7,7 @@ from typing import Any
 
 from gpt2lab.core import console, files, hardware, lines
 from gpt2lab.core import settings as strict
+from gpt2lab.core.console import counted
 from gpt2lab.core.errors import UserError
 from gpt2lab.generate.generate import generate
 from gpt2lab.model.config import GPT2_VOCABULARY, describe, parameter_count
@@ -45,8 +46,11 @@ def plan(recipe: Recipe) -> dict[str, Any]:
     }
     console.say(f"1. prepare {recipe.data.source} with the tokenizer {recipe.data.tokenizer}")
     console.say(f"2. pretrain: {describe(config)}")
-    console.say(f"   {recipe.train.steps:,} steps of {rows} rows of {block} tokens: {facts['tokens']:,} tokens")
-    console.say(f"3. measure perplexity/blocks on validation, write {len(recipe.prompts)} samples and the report")
+    steps = f"{counted(recipe.train.steps, 'step')} of {counted(rows, 'row')} of {block} tokens"
+    console.say(f"   {steps}: {facts['tokens']:,} tokens")
+    console.say(
+        f"3. measure perplexity/blocks on validation, write {counted(len(recipe.prompts), 'sample')} and the report"
+    )
     return facts
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
+from gpt2lab.core.console import counted
 from gpt2lab.text.columns import DEFAULT, Columns, choose, document
 from gpt2lab.text.cutting import File, Part, Rows, Span, content, cut
 from gpt2lab.text.documents import BadRow
@@ -83,7 +84,7 @@ def _rows(table: Table, held: bytes | Span, first: int) -> Rows:
         elif not cells or number == table.header:
             continue
         elif len(cells) != width:
-            yield BadRow(table.file.row(number), f"{len(cells)} cells, not {width}")
+            yield BadRow(table.file.row(number), f"{counted(len(cells), 'cell')}, not {width}")
         else:
             row: dict[str, str | int] = dict(zip(table.names, cells))
             if label is not None and WHOLE_NUMBER.fullmatch(cells[table.names.index(label)]):

@@ -75,7 +75,7 @@ class FileSource:
             if split := self._split_of(file):
                 facts["split"] = split
         names = [file.name for file in self.files]
-        data = names[0] if len(names) == 1 else f"{len(names)} files: {names[0]} … {names[-1]}"
+        data = names[0] if len(names) == 1 else f"{len(names):,} files: {names[0]} … {names[-1]}"
         return {"data": data, "files": described, "columns": {**asdict(self.columns), "text": list(self.columns.text)}}
 
     def _parts(self, file: File, piece_bytes: int) -> Iterator[Part]:
