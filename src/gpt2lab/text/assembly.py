@@ -11,15 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpt2lab.core import console, files
+from gpt2lab.core.console import counted
 from gpt2lab.core.errors import UserError
-from gpt2lab.text import routing
+from gpt2lab.text import repeats, routing
 from gpt2lab.text.corpus import write_array
-from gpt2lab.text.parts import LeftOut, Part, read_part, read_summary
+from gpt2lab.text.parts import COLUMNS, LeftOut, Part, read_part, read_summary
 from gpt2lab.text.settings import PrepareSettings
 from gpt2lab.text.tokenizer import Tokenizer
 
 PER_DOCUMENT = ("bytes", "words", "prompts", "labels")
-Columns = dict[str, NDArray[np.int64]]
+Columns = dict[str, NDArray[Any]]
 
 
 class SplitWriter:
@@ -89,8 +90,10 @@ def assemble(
     facts = survey(parts, settings)
     labels = _label_names(facts, names)
     cut = find_cut(parts, facts, tokenizer, settings)
+    by_hash = cut is None and not any(facts.splits)  # the same text is then on the same side
     writers = {name: SplitWriter(folder, name, settings.shard_tokens) for name in routing.NAMES}
     left_out, contaminated, route = LeftOut(), LeftOut(), Router(cut, facts.validated, settings, tokenizer)
+    held_out: list[repeats.Hashes] = []
     with console.progress("shards", len(parts), "parts") as progress:
         for file, kept in zip(parts, facts.kept):
             part = read_part(file)
@@ -99,15 +102,19 @@ def assemble(
             ids, columns = _only(part, kept, labels)
             for name, routed in route(part, kept, ids, columns):
                 writers[name].add(*routed)
+                if name != "train" and not (by_hash or settings.deduplicate):
+                    held_out.append(routed[1]["hashes"])
             progress.advance()
     repeated = sum(int((~kept).sum()) for kept in facts.kept)
     if repeated:
         left_out.update({"the same text came before": {"count": repeated, "places": []}})
+    everything = (read_summary(file).hashes[kept] for file, kept in zip(parts, facts.kept))
     return {
         "splits": {name: writer.finish() for name, writer in writers.items() if writer.documents},
         "labels": labels,
         "left_out": left_out.as_dict(),
         "contaminated": contaminated.as_dict(),
+        "held_out_and_in_train": repeats.also_in_train(held_out, everything),
         "split_by": cut.reason if cut else "the source" if facts.validated else "a hash of each document's text",
     }
 
@@ -119,20 +126,29 @@ class Survey:
     lengths: list[NDArray[np.int64]]  # tokens of each kept document
     kept: list[NDArray[np.bool_]]
     labels: set[str | int | None]
-    validated: bool  # the source says itself what is validation
+    splits: list[str | None]  # what the source says itself of each part
+
+    @property
+    def validated(self) -> bool:
+        return "validation" in self.splits
+
+    @property
+    def lengths_to_cut(self) -> list[NDArray[np.int64]]:
+        """A test split stays as it is: its documents have no place in the stream that is cut."""
+        return [lengths[:0] if split == "test" else lengths for split, lengths in zip(self.splits, self.lengths)]
 
 
 def survey(parts: Sequence[Path], settings: PrepareSettings) -> Survey:
     summaries = [read_summary(file) for file in parts]
     kept = [np.ones(len(summary.lengths), bool) for summary in summaries]
     if settings.deduplicate:
-        first = _first_of_each([summary.hashes for summary in summaries])
+        first = repeats.first_of_each([summary.hashes for summary in summaries])
         kept = np.split(first, np.cumsum([len(summary.lengths) for summary in summaries])[:-1])
     return Survey(
         [summary.lengths[keep] for summary, keep in zip(summaries, kept)],
         kept,
         {label for summary in summaries for label in summary.labels},
-        any(summary.split == "validation" for summary in summaries),
+        [summary.split for summary in summaries],
     )
 
 
@@ -149,12 +165,15 @@ class Cut:
 
 def find_cut(parts: Sequence[Path], facts: Survey, tokenizer: Tokenizer, settings: PrepareSettings) -> Cut | None:
     """Where the published scripts' way, or too few documents, ask for a split by position."""
-    if settings.validation == "first-shard":
-        return Cut(settings.shard_tokens, "validation", "train", "position: the first shard", end_of_text=False)
-    documents = sum(map(len, facts.lengths))
-    if facts.validated or not settings.validation or documents >= routing.FEW_DOCUMENTS or facts.labels - {None}:
+    if facts.validated or not settings.validation:
         return None
-    tokens = np.array([int(lengths.sum()) for lengths in facts.lengths])
+    lengths = facts.lengths_to_cut
+    ends = np.cumsum(np.concatenate(lengths))
+    if settings.validation == "first-shard":
+        return _first_shard(ends, settings.shard_tokens)
+    if len(ends) >= routing.FEW_DOCUMENTS or facts.labels - {None}:
+        return None
+    tokens = np.array([int(part.sum()) for part in lengths])
     wanted = round(int(tokens.sum()) * (1 - routing.SHARE_OF_FEW))
     number = int(np.searchsorted(np.cumsum(tokens), wanted, side="right"))
     if number == len(parts):
@@ -164,8 +183,26 @@ def find_cut(parts: Sequence[Path], facts: Survey, tokenizer: Tokenizer, setting
     place = before + routing.paragraph_border(ids, wanted - before, tokenizer)
     share = 1 - place / int(tokens.sum())
     reason = f"position: the last {share:.1%}, from the beginning of a paragraph on"
-    console.say(f"fewer than {routing.FEW_DOCUMENTS} documents, so validation is chosen by {reason}")
+    console.say(
+        f"fewer than {routing.FEW_DOCUMENTS} documents, so validation is chosen by {reason}{_halved(ends, place)}"
+    )
     return Cut(place, "train", "validation", reason, end_of_text=True)
+
+
+def _first_shard(ends: NDArray[np.int64], place: int) -> Cut:
+    tokens = int(ends[-1]) if len(ends) else 0
+    if tokens <= place:
+        raise UserError(
+            f"prepare.validation=first-shard takes the first {place:,} tokens, and there are {tokens:,}: "
+            "nothing is left to train on",
+            way_out="leave it out, and 5 % of the documents become validation",
+        )
+    console.say(f"validation is the first {counted(place, 'token')}{_halved(ends, place)}")
+    return Cut(place, "validation", "train", "position: the first shard", end_of_text=False)
+
+
+def _halved(ends: NDArray[np.int64], place: int) -> str:
+    return "" if place in ends else "; the document at this border is cut in two and counts on both sides"
 
 
 Routed = tuple[NDArray[np.unsignedinteger], Columns, bool]
@@ -184,7 +221,7 @@ class Router:
     ) -> Iterator[tuple[str, Routed]]:
         if not len(columns["lengths"]):
             return
-        if self.cut is None:
+        if self.cut is None or part.split == "test":
             yield from self._by_document(part, kept, ids, columns)
         else:
             yield from self._by_position(self.cut, part.continues, ids, columns)
@@ -244,19 +281,11 @@ class Router:
 
 def _only(part: Part, kept: NDArray[np.bool_], labels: list[str]) -> tuple[NDArray[np.unsignedinteger], Columns]:
     """The kept documents of a part: their stream, and a number a document in each column."""
-    columns: Columns = {name: getattr(part, name)[kept] for name in ("lengths", "prompts", "bytes", "words")}
+    columns: Columns = {name: getattr(part, name)[kept] for name in COLUMNS}
     if labels:
         numbers = {name: number for number, name in enumerate(labels)}
         columns["labels"] = np.array([numbers[str(label)] for label in part.labels], np.int64)[kept]
     return part.ids[np.repeat(kept, part.lengths)], columns
-
-
-def _first_of_each(hashes: list[NDArray[np.uint64]]) -> NDArray[np.bool_]:
-    """Which documents are the first with their text."""
-    together = np.ascontiguousarray(np.concatenate(hashes)).view([("a", np.uint64), ("b", np.uint64)])[:, 0]
-    first = np.zeros(len(together), bool)
-    first[np.unique(together, return_index=True)[1]] = True
-    return first
 
 
 def _label_names(facts: Survey, names: Sequence[str]) -> list[str]:

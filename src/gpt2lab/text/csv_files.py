@@ -104,7 +104,7 @@ def _beginning(file: File, delimiter: str) -> list[tuple[int, list[str]]]:
 def _table(file: File, delimiter: str, wanted: Columns, beginning: list[tuple[int, list[str]]]) -> Table:
     (header, first), second = beginning[0], beginning[-1][1]
     names, texts = tuple(first), _text_columns(first, second)
-    if all(name.isdecimal() for name in wanted.named):
+    if wanted.every or all(name.isdecimal() for name in wanted.named):
         header, names = None, tuple(str(number) for number in range(len(first)))
     elif not set(wanted.named) <= set(first) and _is_ag_news(first):
         header, names = None if WHOLE_NUMBER.fullmatch(first[0]) else header, AG_NEWS

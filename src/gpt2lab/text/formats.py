@@ -6,7 +6,7 @@ import glob
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,7 @@ class FileSource:
                 facts["split"] = split
         names = [file.name for file in self.files]
         data = names[0] if len(names) == 1 else f"{len(names):,} files: {names[0]} … {names[-1]}"
-        return {"data": data, "files": described, "columns": {**asdict(self.columns), "text": list(self.columns.text)}}
+        return {"data": data, "files": described, "columns": self.columns.describe()}
 
     def _parts(self, file: File, piece_bytes: int) -> Iterator[Part]:
         return FORMATS[format_of(file.path)](file, self.columns, piece_bytes)

@@ -25,11 +25,13 @@ def by_hash(hashes: NDArray[np.uint64], settings: PrepareSettings) -> NDArray[np
 
 
 def paragraph_border(ids: NDArray[np.unsignedinteger], wanted: int, tokenizer: Tokenizer) -> int:
-    """The first place from `wanted` on where a paragraph begins; else where a line does; else `wanted` itself."""
+    """The first place from `wanted` on where a paragraph or document begins; else a line; else `wanted` itself."""
     table = tokenizer.vocabulary.bytes_of
     before = b"".join(table[number] for number in ids[max(0, wanted - 4) : wanted])
     line = None
     for place in range(wanted, len(ids)):
+        if ids[place] == tokenizer.end_of_text:
+            return place
         token = table[ids[place]]
         if before.endswith(b"\n") and not token[:1].isspace():
             if before.rstrip().count(b"\n") + 2 <= before.count(b"\n"):

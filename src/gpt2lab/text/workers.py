@@ -15,7 +15,7 @@ from pathlib import Path
 from gpt2lab.core.errors import UserError
 from gpt2lab.text import contamination
 from gpt2lab.text import tokenizer as tokenizers
-from gpt2lab.text.contamination import Runs
+from gpt2lab.text.contamination import Known
 from gpt2lab.text.documents import Piece
 from gpt2lab.text.parts import make_part
 from gpt2lab.text.settings import PrepareSettings
@@ -44,7 +44,7 @@ class Maker:
     tokenizer: Tokenizer
     settings: PrepareSettings
     strict: bool
-    known: Runs
+    known: Known
 
     def __call__(self, number: int, piece: Piece) -> Done:
         file = part_file(self.folder, number)
@@ -53,7 +53,7 @@ class Maker:
 
 
 def maker(staging: Path, settings: PrepareSettings, strict: bool) -> Maker:
-    known = contamination.load(staging)
+    known = contamination.load(staging, settings.contamination)
     return Maker(staging / "parts", tokenizers.load(staging / "tokenizer"), settings, strict, known)
 
 
