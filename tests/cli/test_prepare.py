@@ -37,8 +37,10 @@ def test_classes_are_shown(tmp_path, capsys):
     assert ", class " in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_ctrl_c_says_where_the_work_is_kept_and_the_same_command_continues(tmp_path, workers):
+@pytest.mark.parametrize(
+    ("workers", "seen"), [(1, "parts/*.safetensors"), (2, "parts/*.safetensors"), (2, "plan.json")]
+)
+def test_ctrl_c_says_where_the_work_is_kept_and_the_same_command_continues(tmp_path, workers, seen):
     """As a terminal does it: every process of the command gets the signal."""
     for number in range(30):
         (tmp_path / f"{number}.txt").write_text(f"{number}. Some words of a text.\n" * 30_000)
@@ -54,7 +56,7 @@ def test_ctrl_c_says_where_the_work_is_kept_and_the_same_command_continues(tmp_p
         start_new_session=True,
     )
     deadline = time.monotonic() + 60
-    while not list(staging.glob("parts/*.safetensors")) and time.monotonic() < deadline:
+    while not list(staging.glob(seen)) and time.monotonic() < deadline:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=60)

@@ -319,6 +319,19 @@ def test_routing_by_hash_follows_the_shares():
         assert (routed == code).mean() == pytest.approx(share, abs=0.02)
 
 
+def test_another_encoding_is_named_with_what_converts_it(tmp_path, tokenizer):
+    (tmp_path / "a.csv").write_bytes("label,text\n1,café\n".encode("latin-1"))
+    with pytest.raises(UserError, match="no document is left: 1 document left out: invalid UTF-8") as caught:
+        prepare(str(tmp_path / "a.csv"), tmp_path / "c", tokenizer, PrepareSettings())
+    assert "a.csv, row 2" in caught.value.cause
+    assert "iconv" in caught.value.cause
+
+
+def test_too_little_text_to_hold_any_out_is_said(tmp_path, tokenizer, capsys):
+    prepare(rows(tmp_path / "a.jsonl", ["short"]), tmp_path / "c", tokenizer, PrepareSettings())
+    assert "there is no validation split" in capsys.readouterr().err
+
+
 @pytest.mark.real_data
 def test_the_real_sets_by_name_have_their_known_counts(real_data, tmp_path):
     def made(name, folder):

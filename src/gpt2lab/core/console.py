@@ -151,8 +151,8 @@ class PlainLines:
             parts[0] += f" of {self.total:,.0f}"
         parts[0] += f" {self.unit}"
         parts.append(f"{rate:,.1f} {self.unit}/s")
-        if self.total and self.done < self.total and rate > 0:
-            parts.append(f"{duration((self.total - self.done) / rate)} left")
+        if self.total and rate > 0 and (seconds := (self.total - self.done) / rate) > 0.05:
+            parts.append(f"{duration(seconds)} left")
         if self.note:
             parts.append(self.note)
         _errors().print(", ".join(parts), highlight=False, soft_wrap=True, markup=False)

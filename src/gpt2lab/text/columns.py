@@ -13,7 +13,7 @@ from gpt2lab.text.documents import BadRow, Document
 
 DEFAULT = ("text",)
 SHOWN = 40  # characters of a name: without a header it may be a whole text
-WAY_OUT = "name the columns: data.text=title,description data.label=category"
+WAY_OUT = "name the columns: data.text=title,description data.label=category, or data.prompt=… data.completion=…"
 
 
 @dataclass(frozen=True)

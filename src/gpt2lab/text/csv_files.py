@@ -17,11 +17,14 @@ from gpt2lab.text.documents import BadRow
 from gpt2lab.text.opening import Stream, open_text
 
 CELL_CHARACTERS = 1 << 24  # a quote that is never closed must not swallow all the rest of a large file
+NEVER_CLOSED = "unexpected end of data"
 AG_NEWS = ("label", "title", "description")
 AG_NEWS_HEADERS = (AG_NEWS, ("class index", "title", "description"))
 WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 NUMBER = re.compile(r"[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?")
 WAY_OUT = "name the columns, data.text=title,description data.label=category, or count them, data.text=1,2 data.label=0"
+
+SEMICOLONS = "its columns seem to stand between semicolons: write commas (.csv) or tabs (.tsv) there"
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,8 @@ def _rows(table: Table, held: bytes | Span, first: int) -> Rows:
     width, label = len(table.names), table.columns.label
     for number, cells in enumerate(_records(lines, table.delimiter), first):
         if isinstance(cells, csv.Error):
-            yield BadRow(table.file.row(number), f"not valid csv: {cells}")
+            cause = "a quote is never closed" if str(cells) == NEVER_CLOSED else str(cells)
+            yield BadRow(table.file.row(number), f"not valid csv: {cause}")
         elif not cells or number == table.header:
             continue
         elif len(cells) != width:
@@ -109,7 +113,8 @@ def _table(file: File, delimiter: str, wanted: Columns, beginning: list[tuple[in
     elif not set(wanted.named) <= set(first) and _is_ag_news(first):
         header, names = None if WHOLE_NUMBER.fullmatch(first[0]) else header, AG_NEWS
         wanted = replace(wanted, text=AG_NEWS[1:]) if wanted.texts == DEFAULT else wanted
-    return Table(file, delimiter, names, choose(wanted, names, texts, file, WAY_OUT), header)
+    way_out = SEMICOLONS if len(names) == 1 and ";" in names[0] else WAY_OUT
+    return Table(file, delimiter, names, choose(wanted, names, texts, file, way_out), header)
 
 
 def _is_ag_news(first: list[str]) -> bool:

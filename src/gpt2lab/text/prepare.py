@@ -28,6 +28,7 @@ from gpt2lab.text.workers import make_parts, part_file
 LATER = ("validation", "test", "shard_tokens", "deduplicate")  # what parts are the same for
 TRAINED = ("builtin", "own")  # tokenizers that are trained on the spot: on the built-in text, on this very data
 CHARACTERS_TO_TRAIN_ON = 100_000_000
+OTHER_ENCODING = "another encoding? `iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW` converts a common one"
 WORTH_PROCESSES = 20_000_000  # bytes; less is done before the processes have started
 
 
@@ -167,7 +168,7 @@ def _make_missing_parts(source: Source, staging: Path, settings: PrepareSettings
             documents, tokens = documents + done.documents, tokens + done.tokens
             progress.advance(done.size / scale, f"{counted(documents, 'document')}, {tokens:,} tokens")
     if count == 0:
-        raise UserError("there is nothing to prepare: the source is empty")
+        raise UserError("there is nothing to prepare: the source is empty", place=source.describe()["data"])
     files.write_json(staging / "parts.json", {"count": count})
 
 
@@ -181,7 +182,9 @@ def _put_together(
         if not made["splits"]:
             shutil.rmtree(staging)  # other settings may begin here
             raise UserError(
-                "no document is left", place=source.describe().get("data"), way_out=_reasons(made["left_out"])
+                f"no document is left: {'; '.join(_reasons(made['left_out'], 'left out')) or 'there was none'}",
+                place=wanted["source"]["data"],
+                way_out="repair the rows, or choose other columns or settings",
             )
         (beside / "tokenizer").mkdir()
         encoder.save(beside / "tokenizer")
@@ -214,6 +217,9 @@ def _say_what_is_missing(corpus: Corpus) -> None:
     _warn_of(manifest["left_out"], "left out")
     if not manifest["settings"]["drop_contaminated"]:
         _warn_of(manifest["contaminated"], "contaminated")
+    share = manifest["settings"]["validation"]
+    if share and "validation" not in corpus.splits and "train" in corpus.splits:
+        console.warn(f"there is no validation split: prepare.validation={share} of so few documents is none")
     if repeated := manifest["held_out_and_in_train"]:
         console.warn(
             f"in train as well: the texts of {counted(repeated, 'held-out document')}; "
@@ -222,13 +228,12 @@ def _say_what_is_missing(corpus: Corpus) -> None:
 
 
 def _warn_of(found: dict[str, Any], what: str) -> None:
+    for line in _reasons(found, what):
+        console.warn(line)
+
+
+def _reasons(found: dict[str, Any], what: str) -> Iterator[str]:
     for reason, about in found.items():
         where = f", first {'; '.join(about['places'][:3])}" if about["places"] else ""
-        console.warn(f"{counted(about['count'], 'document')} {what}: {reason}{where}")
-
-
-def _reasons(left_out: dict[str, Any]) -> str:
-    return (
-        "; ".join(f"{counted(found['count'], 'document')} left out: {reason}" for reason, found in left_out.items())
-        or "check the source"
-    )
+        hint = f" ({OTHER_ENCODING})" if reason.startswith("invalid UTF-8") else ""
+        yield f"{counted(about['count'], 'document')} {what}: {reason}{where}{hint}"

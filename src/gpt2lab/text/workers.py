@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -70,7 +72,8 @@ def make_parts(
         waiting: set[Future[Done]] = set()
         try:
             for number, piece in pieces:
-                waiting.add(pool.submit(_work, number, piece))
+                with _deaf_to_ctrl_c():  # a submission may start a worker, which inherits this
+                    waiting.add(pool.submit(_work, number, piece))
                 if len(waiting) >= WAITING_PER_WORKER * count:
                     ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                     yield from (future.result() for future in ready)
@@ -84,6 +87,16 @@ def make_parts(
             ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """A terminal sends it to every process; ours answers it once this is over."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Process:
