@@ -190,6 +190,21 @@ def test_of_a_few_documents_of_one_paragraph_none_is_cut(tmp_path, tokenizer, ca
     assert "cut in two" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("pairs", [1, 10, 50])
+def test_a_prompt_keeps_its_completion_however_few_there_are(tmp_path, tokenizer, capsys, pairs):
+    lines = [{"q": f"Question {n}?\n\nThink.", "a": f"\n\nAnswer\n\n{n}."} for n in range(pairs)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    columns = ColumnSettings(prompt="q", completion="a")
+    corpus = prepare(str(tmp_path / "a.jsonl"), tmp_path / "c", tokenizer, PrepareSettings(), columns=columns)
+    found = [text for name in corpus.splits for text in words(corpus, name)]
+    assert found == [line["q"] + line["a"] for line in lines]
+    assert ("validation" in corpus.splits) is (pairs > 1)
+    for split in map(corpus.split, corpus.splits):
+        prompts = split.of_documents("prompts")
+        read = [small().decode(split.read(start + 1, start + 1 + n)) for start, n in zip(split.starts, prompts)]
+        assert all(text.endswith("Think.") for text in read)
+
+
 def test_a_text_longer_than_a_piece_is_still_one_document(tmp_path, tokenizer, monkeypatch):
     monkeypatch.setattr("gpt2lab.text.sources.PIECE_BYTES", 5_000)
     (tmp_path / "long.txt").write_text(SAMPLE * 4)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,11 @@ from gpt2lab.core.errors import UserError
 from gpt2lab.text import repeats, routing
 from gpt2lab.text.corpus import write_array
 from gpt2lab.text.parts import COLUMNS, LeftOut, Part, read_part, read_summary
+from gpt2lab.text.routing import Columns, Cut, Router
 from gpt2lab.text.settings import PrepareSettings
 from gpt2lab.text.tokenizer import Tokenizer
 
 PER_DOCUMENT = ("bytes", "words", "prompts", "labels")
-Columns = dict[str, NDArray[Any]]
 
 
 class SplitWriter:
@@ -152,37 +152,30 @@ def survey(parts: Sequence[Path], settings: PrepareSettings) -> Survey:
     )
 
 
-@dataclass(frozen=True)
-class Cut:
-    """A split by position: the stream before `place` goes to `first`, the rest to `second`."""
-
-    place: int
-    first: str
-    second: str
-    reason: str
-    end_of_text: bool  # before what is left of a document that is cut
-
-
 def find_cut(parts: Sequence[Path], facts: Survey, tokenizer: Tokenizer, settings: PrepareSettings) -> Cut | None:
     """Where the published scripts' way, or too few documents, ask for a split by position."""
     if facts.validated or not settings.validation:
         return None
-    lengths = facts.lengths_to_cut
-    ends = np.cumsum(np.concatenate(lengths))
-    if settings.validation == "first-shard":
-        return _first_shard(ends, settings.shard_tokens)
-    if len(ends) >= routing.FEW_DOCUMENTS or facts.labels - {None}:
+    lengths, first_shard = facts.lengths_to_cut, settings.validation == "first-shard"
+    if not first_shard and (sum(map(len, lengths)) >= routing.FEW_DOCUMENTS or facts.labels - {None}):
         return None
+    ends = np.cumsum(np.concatenate(lengths))
+    if first_shard:
+        return _first_shard(ends, settings.shard_tokens)
     tokens = np.array([int(part.sum()) for part in lengths])
     wanted = round(int(tokens.sum()) * (1 - routing.SHARE_OF_FEW))
     number = int(np.searchsorted(np.cumsum(tokens), wanted, side="right"))
     if number == len(parts):
         return None
     before = int(tokens[:number].sum())
-    ids, _ = _only(read_part(parts[number]), facts.kept[number], [])
-    place = before + routing.paragraph_border(ids, wanted - before, tokenizer)
+    ids, columns = _only(read_part(parts[number]), facts.kept[number], [])
+    border = "document" if columns["prompts"].any() else "paragraph"  # half of an answer is none
+    if border == "document":
+        place = int(ends[max(0, np.searchsorted(ends, wanted, side="right") - 1)])
+    else:
+        place = before + routing.paragraph_border(ids, wanted - before, tokenizer)
     share = 1 - place / int(tokens.sum())
-    reason = f"position: the last {share:.1%}, from the beginning of a paragraph on"
+    reason = f"position: the last {share:.1%}, from the beginning of a {border} on"
     console.say(
         f"fewer than {routing.FEW_DOCUMENTS} documents, so validation is chosen by {reason}{_halved(ends, place)}"
     )
@@ -203,80 +196,6 @@ def _first_shard(ends: NDArray[np.int64], place: int) -> Cut:
 
 def _halved(ends: NDArray[np.int64], place: int) -> str:
     return "" if place in ends else "; the document at this border is cut in two and counts on both sides"
-
-
-Routed = tuple[NDArray[np.unsignedinteger], Columns, bool]
-
-
-class Router:
-    """Decides for each document, or by position, which split it joins."""
-
-    def __init__(self, cut: Cut | None, validated: bool, settings: PrepareSettings, tokenizer: Tokenizer) -> None:
-        self.cut, self.validated, self.settings, self.tokenizer = cut, validated, settings, tokenizer
-        self.position = 0
-        self.last = routing.TRAIN
-
-    def __call__(
-        self, part: Part, kept: NDArray[np.bool_], ids: NDArray[np.unsignedinteger], columns: Columns
-    ) -> Iterator[tuple[str, Routed]]:
-        if not len(columns["lengths"]):
-            return
-        if self.cut is None or part.split == "test":
-            yield from self._by_document(part, kept, ids, columns)
-        else:
-            yield from self._by_position(self.cut, part.continues, ids, columns)
-
-    def _by_document(
-        self, part: Part, kept: NDArray[np.bool_], ids: NDArray[np.unsignedinteger], columns: Columns
-    ) -> Iterator[tuple[str, Routed]]:
-        routed = routing.by_hash(part.hashes[kept], self.settings)
-        if part.split is not None and (part.split != "train" or self.validated):
-            routed[:] = routing.NAMES.index(part.split)
-        if part.continues:
-            routed[0] = self.last
-        self.last = int(routed[-1])
-        for code, name in enumerate(routing.NAMES):
-            mine = routed == code
-            if mine.any():
-                chosen = {column: values[mine] for column, values in columns.items()}
-                yield name, (ids[np.repeat(mine, columns["lengths"])], chosen, part.continues and bool(mine[0]))
-
-    def _by_position(
-        self, cut: Cut, continues: bool, ids: NDArray[np.unsignedinteger], columns: Columns
-    ) -> Iterator[tuple[str, Routed]]:
-        room = cut.place - self.position
-        self.position += len(ids)
-        if room >= len(ids):
-            yield cut.first, (ids, columns, continues)
-        elif room <= 0:
-            yield cut.second, (ids, columns, continues)
-        else:
-            left, right = self._halves(cut, ids, columns, room)
-            yield cut.first, (*left, continues)
-            yield cut.second, (*right, False)
-
-    def _halves(
-        self, cut: Cut, ids: NDArray[np.unsignedinteger], columns: Columns, room: int
-    ) -> tuple[tuple[NDArray[np.unsignedinteger], Columns], tuple[NDArray[np.unsignedinteger], Columns]]:
-        ends = np.cumsum(columns["lengths"])
-        whole = int(np.searchsorted(ends, room, side="right"))  # documents that end before the cut
-        begin = int(ends[whole - 1]) if whole else 0
-        if begin == room:
-            return (
-                (ids[:room], {name: values[:whole] for name, values in columns.items()}),
-                (ids[room:], {name: values[whole:] for name, values in columns.items()}),
-            )
-        text = self.tokenizer.decode_bytes(ids[begin + 1 : room])
-        left = {name: values[: whole + 1].copy() for name, values in columns.items()}
-        right = {name: values[whole:].copy() for name, values in columns.items()}
-        for name, amount in (("lengths", room - begin), ("bytes", len(text)), ("words", len(text.split()))):
-            left[name][-1] = amount
-            right[name][0] -= amount
-        rest = ids[room:]
-        if cut.end_of_text:
-            rest = np.concatenate([np.array([self.tokenizer.end_of_text], ids.dtype), rest])
-            right["lengths"][0] += 1
-        return (ids[:room], left), (rest, right)
 
 
 def _only(part: Part, kept: NDArray[np.bool_], labels: list[str]) -> tuple[NDArray[np.unsignedinteger], Columns]:
