@@ -73,13 +73,14 @@ def ours(shape: Shape, device_name: str, precision: str, compiled: bool) -> Iter
     from gpt2lab.train.objectives import language_modelling
     from gpt2lab.train.plan import Plan
     from gpt2lab.train.processes import ALONE
+    from gpt2lab.train.randomness import be_deterministic
     from gpt2lab.train.settings import TrainSettings
     from gpt2lab.train.state import State
     from gpt2lab.train.step import Stepper
 
     device = torch.device(device_name)
     hardware.keep_pages()
-    torch.use_deterministic_algorithms(device.type == "cpu")
+    be_deterministic(device.type == "cpu")
     config = GPT2Config(shape.layers, shape.heads, shape.width, shape.context, shape.vocabulary).with_dropout(0.0)
     model = build(GPT2, config)
     initialise(model, 1)
@@ -230,7 +231,9 @@ def report(rows: list[dict[str, object]], device: str) -> None:
     from gpt2lab.core import hardware
     from gpt2lab.model.config import GPT2Config, flops_per_token
 
-    rates = {precision: hardware.matmul_rate(hardware.choose_device(device), precision) for precision in ("fp32", "bf16")}
+    rates = {
+        precision: hardware.matmul_rate(hardware.choose_device(device), precision) for precision in ("fp32", "bf16")
+    }
     for row in rows:
         shape = SHAPES[row["shape"]]
         config = GPT2Config(shape.layers, shape.heads, shape.width, shape.context, shape.vocabulary)

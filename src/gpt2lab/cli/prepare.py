@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -22,7 +24,10 @@ def prepare(
     out: Annotated[Path | None, typer.Option("--out", help="the corpus folder to make")] = None,
     local: Annotated[Path | None, typer.Option("--from", help="the folder that holds a named set's files")] = None,
     tokenizer: Annotated[
-        str, typer.Option("--tokenizer", help="gpt2, a folder, builtin, or own: trained on DATA")
+        str,
+        typer.Option(
+            "--tokenizer", help="gpt2, builtin, own (trained on DATA), or a folder: of a tokenizer, model or corpus"
+        ),
     ] = "gpt2",
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="processes; one a core unless given")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="stop at the first row that cannot be read")] = False,
@@ -35,7 +40,7 @@ def prepare(
     Example: gpt2lab prepare builtin:docs --out corpora/docs --tokenizer builtin
     """
     from gpt2lab.core import console, settings
-    from gpt2lab.core.errors import UserError
+    from gpt2lab.core.errors import Interrupted, UserError
     from gpt2lab.text.settings import Preparation
 
     prepare_console(json, quiet)
@@ -48,13 +53,22 @@ def prepare(
     chosen = settings.resolve(Preparation, overrides=overrides)
     from gpt2lab.text import prepare as preparation
 
-    corpus = preparation.prepare(
-        data, out, tokenizer, chosen.prepare, columns=chosen.data, local=local, workers=workers, strict=strict
-    )
+    try:
+        corpus = preparation.prepare(
+            data, out, tokenizer, chosen.prepare, columns=chosen.data, local=local, workers=workers, strict=strict
+        )
+    except KeyboardInterrupt:
+        kept = preparation.staging_of(out)
+        what = f"interrupted; the same command continues: what is done is kept in {kept}"
+        raise Interrupted(what, shlex.join(["gpt2lab", *sys.argv[1:]])) from None
     splits = corpus.manifest["splits"]
     rows = [(name, split["documents"], split["tokens"], split["bytes"]) for name, split in splits.items()]
     console.table(str(out), ("split", "documents", "tokens", "bytes"), rows)
-    console.next_command(f"gpt2lab pretrain --data {out} --out RUN {TINY}")
+    if "train" in splits:
+        console.next_command(f"gpt2lab pretrain --data {out} --out RUN {TINY}")
+    else:
+        console.warn("there is no train split: models can be measured on this corpus, and not trained")
+        console.next_command(f"gpt2lab evaluate MODEL --protocol perplexity/blocks --data {out}")
     console.result({"corpus": str(out), **corpus.manifest})
 
 

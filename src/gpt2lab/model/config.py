@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from gpt2lab.core.console import counted
 from gpt2lab.core.errors import UserError
 
 SizeName = Literal["small", "medium", "large", "xl"]
@@ -92,8 +93,8 @@ def flops_per_token(config: GPT2Config, block: int) -> int:
 def describe(config: GPT2Config) -> str:
     head = f", {len(config.labels)} classes" if config.labels else ""
     return (
-        f"{parameter_count(config):,} parameters: {config.layers} layers, {config.heads} heads, width {config.width}, "
-        f"context {config.context}, vocabulary {config.vocabulary:,}{head}"
+        f"{parameter_count(config):,} parameters: {counted(config.layers, 'layer')}, {counted(config.heads, 'head')}, "
+        f"width {config.width}, context {config.context}, vocabulary {config.vocabulary:,}{head}"
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from gpt2lab.core import console, hardware
+from gpt2lab.core.console import counted
 from gpt2lab.core.errors import UserError
 from gpt2lab.model.config import GPT2Config, describe, flops_per_token, parameter_count
 from gpt2lab.train import groups, memory
@@ -30,8 +31,9 @@ def announce(config: GPT2Config, model: nn.Module, plan: Plan, block: int, team:
     epochs = rows / plan.rows
     console.say(f"model: {describe(config)}")
     console.say(
-        f"training: {plan.steps:,} steps of {plan.batch_rows:,} rows of {block:,} tokens = {rows * block:,} tokens "
-        f"({epochs:.2f} epochs), warm-up {warmup_steps(plan.steps, train):,} steps, then {train.schedule}"
+        f"training: {counted(plan.steps, 'step')} of {counted(plan.batch_rows, 'row')} of {block:,} tokens = "
+        f"{rows * block:,} tokens ({epochs:.2f} epochs), warm-up {counted(warmup_steps(plan.steps, train), 'step')}, "
+        f"then {train.schedule}"
     )
     machines = f", {team.size} processes" if team.size > 1 else ""
     console.say(

@@ -23,7 +23,7 @@ from gpt2lab.study.settings import RunSettings
 from gpt2lab.text import inspection
 from gpt2lab.text.batches import Blocks
 from gpt2lab.text.corpus import Corpus, open_corpus
-from gpt2lab.train import groups, loop, memory, processes, trial
+from gpt2lab.train import groups, loop, memory, processes, randomness, trial
 from gpt2lab.train.objectives import language_modelling
 from gpt2lab.train.plan import Plan, batch_rows, limits
 from gpt2lab.train.processes import Team
@@ -70,7 +70,8 @@ def pretrain(settings: RunSettings, out: Path, intent: Intent, *, dry_run: bool 
 @contextlib.contextmanager
 def _team(settings: RunSettings) -> Iterator[tuple[Team, torch.device]]:
     device = processes.own_device(hardware.choose_device(settings.device))
-    torch.use_deterministic_algorithms(device.type == "cpu" or settings.train.deterministic)
+    hardware.keep_pages()
+    randomness.be_deterministic(device.type == "cpu" or settings.train.deterministic)
     team = processes.join(device)
     if not team.leads:
         console.configure("quiet")

@@ -7,6 +7,7 @@ from typing import Any
 
 from gpt2lab.core import console, files, hardware, lines
 from gpt2lab.core import settings as strict
+from gpt2lab.core.console import counted
 from gpt2lab.core.errors import UserError
 from gpt2lab.generate.generate import generate
 from gpt2lab.model.config import GPT2_VOCABULARY, describe, parameter_count
@@ -50,8 +51,11 @@ def plan(recipe: Recipe) -> dict[str, Any]:
     if known:
         steps = min(known.values())
         facts |= {"steps": steps, "warmup_steps": warmup_steps(steps, recipe.train), "tokens": steps * rows * block}
-        console.say(f"   {steps:,} steps of {rows} rows of {block} tokens: {facts['tokens']:,} tokens")
-    console.say(f"3. measure perplexity/blocks on validation, write {len(recipe.prompts)} samples and the report")
+        console.say(
+            f"   {counted(steps, 'step')} of {counted(rows, 'row')} of {block} tokens: {facts['tokens']:,} tokens"
+        )
+    samples = counted(len(recipe.prompts), "sample")
+    console.say(f"3. measure perplexity/blocks on validation, write {samples} and the report")
     return facts
 
 

@@ -16,6 +16,7 @@ from gpt2lab.text import tokenizer as tokenizers
 from gpt2lab.text.tokenizer import Tokenizer
 
 FORMAT = 1
+AGAIN = "remove the corpus folder and prepare it again"
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def open_corpus(folder: Path) -> Corpus:
         )
     manifest = files.read_json(folder / "corpus.json")
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise UserError("this is no corpus.json of a known format", place=folder, way_out="prepare it again")
+        raise UserError("this is no corpus.json of a known format", place=folder, way_out=AGAIN)
     return Corpus(folder, manifest)
 
 
@@ -116,12 +117,14 @@ def open_shard(path: Path, about: dict[str, Any]) -> NDArray[np.unsignedinteger]
         else:
             shard = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:
-        raise UserError("a shard is missing", place=path, way_out="prepare the corpus again") from error
+        raise UserError("a shard is missing", place=path, way_out=AGAIN) from error
     except (ValueError, EOFError) as error:
-        raise UserError(f"the shard is damaged or cut short: {error}", place=path) from error
+        raise UserError(f"the shard is damaged or cut short: {error}", place=path, way_out=AGAIN) from error
     if shard.ndim != 1 or len(shard) != about["tokens"] or shard.dtype not in (np.uint16, np.uint32, np.int32):
         found = f"{shard.size:,} × {shard.dtype} in {path.stat().st_size:,} bytes"
         raise UserError(
-            f"the shard is not the one that was written: {found}, not {about['tokens']:,} tokens", place=path
+            f"the shard is not the one that was written: {found}, not {about['tokens']:,} tokens",
+            place=path,
+            way_out=AGAIN,
         )
     return shard

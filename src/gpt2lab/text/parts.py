@@ -17,13 +17,13 @@ from safetensors.numpy import save
 from gpt2lab.core import files
 from gpt2lab.core.errors import UserError
 from gpt2lab.text import contamination
-from gpt2lab.text.contamination import Runs
+from gpt2lab.text.contamination import Known
 from gpt2lab.text.detokenise import detokeniser
 from gpt2lab.text.documents import BadRow, Document, Piece
 from gpt2lab.text.settings import PrepareSettings
 from gpt2lab.text.tokenizer import Tokenizer
 
-SHARED = f"shares {contamination.RUN} words in a row with an evaluation set"
+SHARED = f"{contamination.RUN} words in a row stand in the evaluation set"
 PLACES_KEPT = 20  # of the rows left out for one reason
 COLUMNS = ("lengths", "prompts", "bytes", "words", "hashes")
 
@@ -68,10 +68,10 @@ class Part:
 
 
 def make_part(
-    piece: Piece, file: Path, tokenizer: Tokenizer, settings: PrepareSettings, strict: bool, known: Runs = frozenset()
+    piece: Piece, file: Path, tokenizer: Tokenizer, settings: PrepareSettings, strict: bool, known: Known | None = None
 ) -> tuple[int, int]:
     """Read, encode and write; how many documents and tokens."""
-    documents, left_out, contaminated = _read(piece, settings, strict, known)
+    documents, left_out, contaminated = _read(piece, settings, strict, known or {})
     texts = [part for document in documents for part in (document.prompt, document.text)]
     ids, offsets = tokenizer.encode_many(texts)
     prompts = offsets[1::2] - offsets[:-1:2]
@@ -120,25 +120,26 @@ def read_summary(file: Path) -> Summary:
 
 
 def _read(
-    piece: Piece, settings: PrepareSettings, strict: bool, known: Runs
+    piece: Piece, settings: PrepareSettings, strict: bool, known: Known
 ) -> tuple[list[Document], LeftOut, LeftOut]:
     repair = detokeniser(settings.detokenise)
     documents, left_out, contaminated = [], LeftOut(), LeftOut()
-    for number, row in enumerate(piece.documents()):
+    for row in piece.documents():
         if isinstance(row, BadRow):
             if strict:
                 raise UserError(row.reason, place=row.place, way_out="repair the row, or leave --strict out")
             left_out.add(row.reason, row.place)
             continue
-        text = repair(row.text)
+        text, place = repair(row.text), row.place or repr(row.text[:60])
         if len(text) < settings.minimum_length and not row.continues:
-            left_out.add("shorter than the minimum", f"document {number + 1} of its piece")
+            left_out.add("shorter than the minimum", place)
             continue
-        if contamination.shared(text, known):
-            contaminated.add(SHARED, f"{text[:60]!r}")
-            if settings.drop_contaminated and not row.continues:
-                left_out.add(SHARED, f"{text[:60]!r}")
-                continue
+        hits = [f"{SHARED} {name}" for name in contamination.hit(row.prompt + text, known)]
+        for reason in hits:
+            contaminated.add(reason, place)
+        if hits and settings.drop_contaminated and not row.continues:
+            left_out.add(" and ".join(hits), place)
+            continue
         documents.append(row if text is row.text else replace(row, text=text))
     return documents, left_out, contaminated
 

@@ -22,11 +22,12 @@ class ColumnSettings(Settings):
 
 class PrepareSettings(Settings):
     validation: Share | Literal["first-shard"] = 0.05
-    """Share of documents kept from training, by a hash of their text; or `first-shard`, as published scripts do."""
+    """Share of documents kept from training, by a hash of their text; or `first-shard`, the first prepare.shard_tokens
+    tokens, as published scripts do."""
     test: Share = 0.0
     """Share of documents kept apart for the end, chosen likewise; with validation less than 1."""
     vocabulary: Positive = 4096
-    """Size of the BPE that `--tokenizer builtin` trains on the built-in text."""
+    """Size of the tokenizer that `--tokenizer own` trains on the text, or `builtin` on Python's documentation."""
     shard_tokens: Positive = 100_000_000
     """Tokens a shard file."""
     detokenise: Literal["none", "hyphen-only", "wikitext"] = "none"

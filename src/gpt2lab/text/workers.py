@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +17,7 @@ from pathlib import Path
 from gpt2lab.core.errors import UserError
 from gpt2lab.text import contamination
 from gpt2lab.text import tokenizer as tokenizers
-from gpt2lab.text.contamination import Runs
+from gpt2lab.text.contamination import Known
 from gpt2lab.text.documents import Piece
 from gpt2lab.text.parts import make_part
 from gpt2lab.text.settings import PrepareSettings
@@ -44,7 +46,7 @@ class Maker:
     tokenizer: Tokenizer
     settings: PrepareSettings
     strict: bool
-    known: Runs
+    known: Known
 
     def __call__(self, number: int, piece: Piece) -> Done:
         file = part_file(self.folder, number)
@@ -53,7 +55,7 @@ class Maker:
 
 
 def maker(staging: Path, settings: PrepareSettings, strict: bool) -> Maker:
-    known = contamination.load(staging)
+    known = contamination.load(staging, settings.contamination)
     return Maker(staging / "parts", tokenizers.load(staging / "tokenizer"), settings, strict, known)
 
 
@@ -70,7 +72,8 @@ def make_parts(
         waiting: set[Future[Done]] = set()
         try:
             for number, piece in pieces:
-                waiting.add(pool.submit(_work, number, piece))
+                with _deaf_to_ctrl_c():  # a submission may start a worker, which inherits this
+                    waiting.add(pool.submit(_work, number, piece))
                 if len(waiting) >= WAITING_PER_WORKER * count:
                     ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                     yield from (future.result() for future in ready)
@@ -84,6 +87,16 @@ def make_parts(
             ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """A terminal sends it to every process; ours answers it once this is over."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Process:
