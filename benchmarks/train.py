@@ -2,8 +2,8 @@
 
 Each contestant is a process of its own that builds its model, warms up, and then waits: one after the other does a few
 steps while the others sleep, round after round. Peers are Hugging Face's Trainer and a hand-tuned loop, both around
-GPT2LMHeadModel; their settings are swept and all are listed. Everyone gets the same shape, the same rows, AdamW, a clipped
-gradient and one micro-batch a step.
+GPT2LMHeadModel; their settings are swept and all are listed. Everyone gets the same shape, as many tokens, AdamW, a
+clipped gradient and one micro-batch a step.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def training(rows, folder, given):
     settings = settings_of(epochs=2, batch_rows=7, **given)
     model = model_of(settings, dropout=0.2)
     plan = plan_of(train_rows, settings, micro_batch=3)
-    loop.train(model, language_modelling, train_rows, plan, folder, [Validate(held_out, 2)])
+    loop.train(model, language_modelling, train_rows, plan, folder, [Validate([held_out], 2)])
     return model
 
 

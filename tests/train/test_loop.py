@@ -49,7 +49,7 @@ def test_the_update_is_pytorchs_own_adamw_after_its_own_clipping(tmp_path):
     groups = [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
     mover = torch.optim.AdamW(groups, betas=(0.9, 0.95))
     for step in range(3):
-        batch = rows.batch(plan.rows_of(step))
+        batch = rows.batch(plan.rows_of(rows, step))
         logits = theirs(torch.from_numpy(batch.ids))
         targets = torch.from_numpy(batch.targets)
         torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100).backward()
@@ -114,23 +114,27 @@ def test_micro_batches_and_steps_have_dropout_masks_of_their_own(tmp_path):
         return language_modelling(model, inputs)
 
     stepper = Stepper(model, objective, plan, State(model, plan), loop.ALONE)
-    batch = rows.batch(plan.rows_of(0))
+    batch = rows.batch(plan.rows_of(rows, 0))
     stepper.update(batch, 0, pretend=True)
     stepper.update(batch, 1, pretend=True)
     draws = seen[1::2]
     assert len({tuple(draw.tolist()) for draw in draws}) == len(draws) == 4
 
 
-def test_pretended_steps_change_nothing(tmp_path):
-    _, _, expected = trained(tmp_path, "straight", dropout=0.1)
-    rows, settings = rows_in(tmp_path), settings_of()
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_pretended_steps_change_nothing(tmp_path, precision):
+    straight, _, expected = trained(tmp_path, "straight", dropout=0.1, precision=precision)
+    rows, settings = rows_in(tmp_path), settings_of(precision=precision)
     model, plan = model_of(settings, 0.1), plan_of(rows, settings)
     tried = trial.try_out(model, language_modelling, rows, plan)
     assert same_weights(model, model_of(settings, 0.1))
     assert tried.first_loss == pytest.approx(expected[0]["loss"], rel=1e-3)
+    loop.train(model, language_modelling, rows, plan, tmp_path / "after")
+    assert same_weights(model, straight)
+    model = model_of(settings, 0.1)
     state = State(model, plan)
     stepper = Stepper(model, lambda inputs: language_modelling(model, inputs), plan, state, loop.ALONE)
-    stepper.update(rows.batch(plan.rows_of(0)), 0, pretend=True)
+    stepper.update(rows.batch(plan.rows_of(rows, 0)), 0, pretend=True)
     assert all(not tensor.any() for tensor in state.mover.state().values())
 
 
@@ -264,14 +268,14 @@ def test_epochs_end_in_a_partial_step_that_counts_its_own_targets(tmp_path):
 def test_probes_change_nothing(tmp_path):
     straight, _, expected = trained(tmp_path, "straight", dropout=0.2)
     rows = rows_in(tmp_path)
-    looked, _, metrics = trained(tmp_path, "looked", dropout=0.2, probes=[Validate(rows, 1)], watch="nothing")
+    looked, _, metrics = trained(tmp_path, "looked", dropout=0.2, probes=[Validate([rows], 1)], watch="nothing")
     assert [record["loss"] for record in metrics] == [record["loss"] for record in expected]
     assert same_weights(straight, looked)
 
 
 def test_validation_may_look_at_a_stated_number_of_tokens(tmp_path):
     rows = rows_in(tmp_path)
-    _, _, metrics = trained(tmp_path, "run", probes=[Validate(rows, 0, tokens=40)])
+    _, _, metrics = trained(tmp_path, "run", probes=[Validate([rows], 0, tokens=40)])
     assert metrics[-1]["validation_tokens"] == 48
 
 

@@ -9,6 +9,10 @@ from gpt2lab.train.plan import Plan, batch_rows, limits
 from gpt2lab.train.settings import TrainSettings
 
 
+class Ten:
+    rows = 10
+
+
 def plan(rows, batch, steps, last=None, **given):
     return Plan(TrainSettings(steps=steps, **given), None, "fp32", rows, batch, 1, steps, last)
 
@@ -25,8 +29,8 @@ def test_a_run_without_an_end_is_refused():
 
 def test_epochs_end_within_a_batch_and_every_row_is_seen_as_often():
     made = plan(rows=10, batch=4, steps=8, last=30)
-    seen = np.concatenate([made.rows_of(step) for step in range(8)])
-    assert [len(made.rows_of(step)) for step in range(8)] == [4] * 7 + [2]
+    seen = np.concatenate([made.rows_of(Ten(), step) for step in range(8)])
+    assert [len(made.rows_of(Ten(), step)) for step in range(8)] == [4] * 7 + [2]
     assert sorted(seen) == sorted(list(range(10)) * 3)
 
 

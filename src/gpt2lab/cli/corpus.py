@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gpt2lab.cli.common import Json, prepare_console
+
+if TYPE_CHECKING:
+    from gpt2lab.text.corpus import Corpus
 
 CLASSES_SHOWN = 20
 app = typer.Typer(help="Look into a corpus, and check it.", no_args_is_help=True, rich_markup_mode=None)
@@ -25,6 +28,9 @@ def show(corpus: Path, json: Json = False) -> None:
 
     prepare_console(json, False)
     opened = open_corpus(corpus)
+    if opened.weights:
+        _show_mixture(opened)
+        return
     found = {name: inspection.statistics(opened.split(name), opened.vocabulary) for name in opened.splits}
     measures = list(next(iter(found.values())))
     console.table(str(corpus), ("", *found), [(what, *(split[what] for split in found.values())) for what in measures])
@@ -37,6 +43,19 @@ def show(corpus: Path, json: Json = False) -> None:
         for reason, about in opened.manifest.get(what.replace(" ", "_"), {}).items():
             console.say(f"{what}: {about['count']:,} × {reason}")
     console.result({"manifest": opened.manifest, "statistics": found, "classes": classes})
+
+
+def _show_mixture(mixture: Corpus) -> None:
+    from gpt2lab.core import console
+
+    total = sum(mixture.weights or [])
+    rows = [
+        (source.folder, f"{weight / total:.1%}", source.split("train").tokens if "train" in source.splits else 0)
+        for source, weight in zip(mixture.sources, mixture.weights or [])
+    ]
+    console.table(f"{mixture.folder}: a mixture", ("source", "share", "tokens to train on"), rows)
+    console.next_command(f"gpt2lab corpus show {mixture.sources[0].folder}")
+    console.result({"manifest": mixture.manifest})
 
 
 @app.command()

@@ -21,7 +21,7 @@ from gpt2lab.study import announce, run_folder, trackers
 from gpt2lab.study.run_folder import Intent
 from gpt2lab.study.settings import RunSettings
 from gpt2lab.text import inspection
-from gpt2lab.text.batches import Blocks
+from gpt2lab.text.batches import Blocks, Mixture, Rows
 from gpt2lab.text.corpus import Corpus, open_corpus
 from gpt2lab.train import groups, loop, memory, processes, randomness, trial
 from gpt2lab.train.objectives import language_modelling
@@ -43,7 +43,7 @@ def pretrain(settings: RunSettings, out: Path, intent: Intent, *, dry_run: bool 
     block = settings.train.block or config.context
     if block > config.context:
         raise UserError(f"train.block is {block} and the model's context only {config.context}")
-    rows = Blocks(corpus.split("train"), block)
+    rows = _rows(corpus, block)
     if rows.rows == 0:
         raise UserError("the corpus holds no text to train on", place=corpus.folder, way_out="prepare more text")
     with _team(settings) as (team, device), _alone_in(out, team, dry_run):
@@ -53,8 +53,8 @@ def pretrain(settings: RunSettings, out: Path, intent: Intent, *, dry_run: bool 
         model.transformer.recompute_activations = settings.train.recompute
         groups.freeze(model, settings.train)
         model.to(device)
-        plan = _plan(settings, config, model, rows, device)
-        plan, facts = _decide(plan, config, model, rows, before, out, team, intent)
+        plan = _plan(settings, config, model, rows, block, device)
+        plan, facts = _decide(plan, config, model, rows, corpus, block, before, out, team, intent)
         if dry_run:
             return facts
         if team.leads:
@@ -88,15 +88,27 @@ def _alone_in(out: Path, team: Team, dry_run: bool) -> Iterator[None]:
         yield
 
 
-def _plan(settings: RunSettings, config: GPT2Config, model: GPT2, rows: Blocks, device: torch.device) -> Plan:
+def _rows(corpus: Corpus, block: int) -> Rows:
+    """Blocks of the shuffled stream, or of several by weight."""
+    parts = [Blocks(source.split("train"), block) for source in corpus.sources]
+    return Mixture(parts, corpus.weights) if corpus.weights else parts[0]
+
+
+def _plan(settings: RunSettings, config: GPT2Config, model: GPT2, rows: Rows, block: int, device: torch.device) -> Plan:
     train = settings.train
+    if isinstance(rows, Mixture) and (train.epochs or "epoch" in (train.validate_every, train.checkpoint_every)):
+        raise UserError(
+            "a mixture has no epochs: its sources come round at different times",
+            place="train",
+            way_out="give train.tokens or train.steps, and numbers of steps",
+        )
     precision = hardware.choose_precision(train.precision, device)
-    count = batch_rows(train, rows.block)
-    ends = limits(train, rows.rows, count, rows.block)
+    count = batch_rows(train, block)
+    ends = limits(train, rows.rows, count, block)
     steps = min(ends.values()) if ends else 1
     epoch_ends = round(train.epochs * rows.rows) if train.epochs and ends["epochs"] == steps else None
     trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    fits = memory.micro_batch(config, trainable, rows.block, count, train, precision, device)
+    fits = memory.micro_batch(config, trainable, block, count, train, precision, device)
     micro_batch = fits if train.micro_batch == "auto" else min(train.micro_batch, count)
     return Plan(train, device, precision, rows.rows, count, micro_batch, steps, epoch_ends)
 
@@ -105,7 +117,9 @@ def _decide(
     plan: Plan,
     config: GPT2Config,
     model: GPT2,
-    rows: Blocks,
+    rows: Rows,
+    corpus: Corpus,
+    block: int,
     before: dict[str, Any] | None,
     out: Path,
     team: Team,
@@ -119,15 +133,15 @@ def _decide(
             plan = replace(plan, micro_batch=there["micro_batch"])
     if before:
         run_folder.refuse_other_circumstances(before["decided"], run_folder.decided(plan, team), out, intent)
-        return plan, announce.announce(config, model, plan, rows.block, team)
+        return plan, announce.announce(config, model, plan, block, team)
     tried = trial.try_out(model, language_modelling, rows, plan)
     plan = _same_for_all(_with_time_limit(replace(plan, micro_batch=tried.micro_batch), tried, team), team)
-    facts = announce.announce(config, model, plan, rows.block, team)
+    facts = announce.announce(config, model, plan, block, team)
     trainable = sum(facts["trainable"].values())
-    facts |= announce.check_room(config, trainable, plan, rows.block, out)
-    facts |= announce.say_trial(tried, config, plan, rows.block, team)
+    facts |= announce.check_room(config, trainable, plan, block, out)
+    facts |= announce.say_trial(tried, config, plan, block, team)
     if facts["expected_seconds"] > WORTH_VERIFYING and team.leads:
-        inspection.verify(open_corpus(rows.split.folder))
+        inspection.verify(corpus)
     return plan, facts
 
 
@@ -154,8 +168,8 @@ def _probes(settings: RunSettings, corpus: Corpus, block: int, team: Team) -> li
     if "validation" not in corpus.splits:
         return []
     train = settings.train
-    blocks = Blocks(corpus.split("validation"), block)
-    return [Validate(blocks, train.validate_every, train.validate_tokens, team)]
+    held_out = [Blocks(source.split("validation"), block) for source in corpus.sources if "validation" in source.splits]
+    return [Validate(held_out, train.validate_every, train.validate_tokens, team)]
 
 
 def _stop(outcome: loop.Outcome, out: Path, team: Team) -> None:
@@ -173,7 +187,9 @@ def _finish(out: Path, model: GPT2, corpus: Corpus, block: int, outcome: loop.Ou
     _keep_former_model(out)
     write_model(out / "model", model, corpus.tokenizer())
     if "validation" in corpus.splits:
-        _measure(out, model, corpus, block)
+        for source in corpus.sources:
+            if "validation" in source.splits:
+                _measure(out, model, source, block)
     else:
         console.warn("the corpus has no validation split, so nothing was measured on text that training did not see")
     return run_folder.finish(

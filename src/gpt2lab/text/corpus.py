@@ -67,9 +67,21 @@ class Corpus:
     folder: Path
     manifest: dict[str, Any]
 
+    @cached_property
+    def sources(self) -> list[Corpus]:
+        """Of a mixture; a plain corpus is its only one."""
+        parts = self.manifest.get("mixture")
+        return [open_corpus(self.folder / part["folder"]) for part in parts] if parts else [self]
+
+    @property
+    def weights(self) -> list[float] | None:
+        """How often training draws from each source; None for a plain corpus."""
+        parts = self.manifest.get("mixture")
+        return [part["weight"] for part in parts] if parts else None
+
     @property
     def splits(self) -> list[str]:
-        return list(self.manifest["splits"])
+        return list(dict.fromkeys(name for source in self.sources for name in source.manifest["splits"]))
 
     @property
     def vocabulary(self) -> int:
@@ -78,12 +90,20 @@ class Corpus:
     @property
     def hash(self) -> str:
         """Of everything the shards hold, by the manifest's hash of each."""
+        if self.weights:
+            return files.fingerprint([self.weights, [source.hash for source in self.sources]])
         return files.fingerprint([self.manifest["splits"], self.manifest["tokenizer"]["hash"]])
 
     def tokenizer(self) -> Tokenizer:
         return tokenizers.load(self.folder / "tokenizer")
 
     def split(self, name: str) -> Split:
+        if self.weights:
+            raise UserError(
+                "this is a mixture: its sources have splits of their own",
+                place=self.folder,
+                way_out=f"name one of them, such as {self.sources[0].folder}",
+            )
         if name not in self.manifest["splits"]:
             raise UserError(f"the corpus has no split {name!r} (it has {', '.join(self.splits)})", place=self.folder)
         return Split(self.folder, name, self.manifest["splits"][name])

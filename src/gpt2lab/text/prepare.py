@@ -104,6 +104,7 @@ def _begin(
 def _relevant(settings: PrepareSettings, tokenizer: str) -> dict[str, Any]:
     """What decides the bytes of the corpus."""
     values = {**settings.as_dict(), "tokenizer": tokenizer}
+    del values["weights"]  # of a mixture that this may be a source of
     if tokenizer not in TRAINED:
         del values["vocabulary"]
     return values

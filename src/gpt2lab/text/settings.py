@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from gpt2lab.core.settings import Natural, Positive, Settings, Share
+from gpt2lab.core.settings import Natural, Positive, PositiveFloat, Settings, Share
 
 
 class ColumnSettings(Settings):
@@ -38,6 +38,8 @@ class PrepareSettings(Settings):
     """Evaluation sets (DATA each): documents that share thirteen words in a row with them are counted and listed."""
     drop_contaminated: bool = False
     """Leave such documents out."""
+    weights: tuple[PositiveFloat, ...] = ()
+    """Of several sources, in their order: how often training draws from each."""
     deduplicate: bool = False
     """Leave out documents whose text came before, and count them."""
 

@@ -172,7 +172,7 @@ class _Loop:
             self.journal.close()
 
     def _batch(self, step: int) -> Batch:
-        return self.rows.batch(rows_of_process(self.plan.rows_of(step), self.team.rank, self.team.size))
+        return self.rows.batch(rows_of_process(self.plan.rows_of(self.rows, step), self.team.rank, self.team.size))
 
     def _note(self, reading: Reading, bar: console.Progress, looks: Sequence[Probe] = ()) -> bool:
         """Read what a step says of itself, let the probes look, write it all down; whether it is the best so far."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 
 class Masters:
@@ -16,6 +17,7 @@ class Masters:
     def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
         self.originals: dict[str, Tensor] = {}
         self.copies: dict[str, nn.Parameter] = {}
+        self.hooks: list[RemovableHandle] = []
         embeddings = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
         self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         if dtype == torch.float32:
@@ -33,7 +35,7 @@ class Masters:
             return
         master = nn.Parameter(original.clone() if original.dtype == torch.float32 else original.float())
         self.originals[name] = self.parameters[name] = master
-        parameter.register_post_accumulate_grad_hook(lambda copy: _hand_over(copy, master))
+        self.hooks.append(parameter.register_post_accumulate_grad_hook(lambda copy: _hand_over(copy, master)))
 
     def moving(self, parameters: dict[str, nn.Parameter]) -> dict[str, nn.Parameter]:
         """Of parameters by name, the ones that the optimizer moves."""
@@ -48,6 +50,8 @@ class Masters:
 
     def restore(self) -> None:
         """The model holds its full weights again, and computes in fp32."""
+        for hook in self.hooks:
+            hook.remove()
         for name, copy in self.copies.items():
             copy.data = self.originals[name].detach().to(copy.device)
         self.copies.clear()

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from gpt2lab.core.errors import UserError
-from gpt2lab.text.batches import rows_of_step
+from gpt2lab.text.batches import Rows, rows_of_step
 from gpt2lab.train import schedule
 from gpt2lab.train.settings import Every, TrainSettings
 
@@ -32,8 +32,8 @@ class Plan:
     def rate(self, step: int) -> float:
         return schedule.rate(step, self.steps, self.settings)
 
-    def rows_of(self, step: int) -> NDArray[np.int64]:
-        found = rows_of_step(self.rows, self.batch_rows, self.settings.seed, step)
+    def rows_of(self, rows: Rows, step: int) -> NDArray[np.int64]:
+        found = rows_of_step(rows, self.batch_rows, self.settings.seed, step)
         return found if self.last_row is None else found[: max(0, self.last_row - step * self.batch_rows)]
 
     def is_due(self, every: Every, step: int) -> bool:

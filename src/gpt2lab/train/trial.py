@@ -36,7 +36,7 @@ def try_out(model: nn.Module, objective: Objective, rows: Rows, plan: Plan) -> T
     """With one micro-batch a step, and as many as a real step has by calculation."""
     state = State(model, plan)
     stepper = Stepper(model, loss_function(objective, model, plan.settings.compile), plan, state, ALONE)
-    batch = rows.batch(plan.rows_of(0)[: plan.micro_batch])
+    batch = rows.batch(plan.rows_of(rows, 0)[: plan.micro_batch])
     reading = stepper.update(batch, 0, pretend=True)  # memory is met for the first time, kernels are compiled
     first_loss = reading.values()["loss"]
     batch = batch.part(np.arange(min(stepper.micro_batch, len(batch.ids))))

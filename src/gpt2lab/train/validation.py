@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,11 +52,13 @@ def _groups(rows: np.ndarray, size: int) -> list[np.ndarray]:
 class Validate:
     """The probe that looks at held-out loss."""
 
-    blocks: Blocks
+    held_out: Sequence[Blocks]  # of every source
     every: Every
     tokens: int | None = None
     team: Team = ALONE
 
     def __call__(self, model: Any, step: int) -> dict[str, Any]:
-        total, scored = summed_loss(model, self.blocks, self.tokens, self.team)
-        return {"validation_loss": total / scored, "validation_tokens": scored}
+        tokens = self.tokens and -(-self.tokens // len(self.held_out))
+        sums = [summed_loss(model, blocks, tokens, self.team) for blocks in self.held_out]
+        scored = sum(count for _, count in sums)
+        return {"validation_loss": sum(total for total, _ in sums) / scored, "validation_tokens": scored}
