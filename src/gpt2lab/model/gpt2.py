@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from gpt2lab.core.errors import UserError
+from gpt2lab.model.attention import causal_attention
 from gpt2lab.model.config import GPT2Config
 
 VOCABULARY_MULTIPLE = 128  # tensor cores like it; 50,257 becomes 50,304
@@ -58,7 +59,10 @@ class Attention(nn.Module):
         if cache is not None:
             k, v = cache.extend(self.layer, k, v)
         dropout = self.dropout if self.training else 0.0
-        y_BHTD = F.scaled_dot_product_attention(q, k, v, mask, dropout, causal, scale=self.scale)
+        if causal:
+            y_BHTD = causal_attention(q, k, v, dropout, self.scale)
+        else:
+            y_BHTD = F.scaled_dot_product_attention(q, k, v, mask, dropout, scale=self.scale)
         y_BTC = self.c_proj(y_BHTD.transpose(1, 2).flatten(2))
         return F.dropout(y_BTC, self.output_dropout, self.training)
 
