@@ -42,6 +42,15 @@ def test_in_bf16_gradients_of_the_fp32_weight_stay_close():
     torch.testing.assert_close(ours[1].grad, theirs[1].grad, rtol=0.05, atol=0.05)
 
 
+def test_rows_without_a_target_count_for_nothing():
+    ours, theirs = case(10, torch.float32), case(10, torch.float32)
+    ours[3][2:6] = theirs[3][2:6] = -100
+    cross_entropy.summed_nll(*ours).backward()
+    plain(*theirs).backward()
+    torch.testing.assert_close(ours[0].grad, theirs[0].grad, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(ours[1].grad, theirs[1].grad, rtol=1e-4, atol=1e-5)
+
+
 def test_a_frozen_head_gets_no_gradient_and_costs_none():
     x, weight, bias, targets = case(9, torch.float32)
     weight.requires_grad_(False)

@@ -10,7 +10,7 @@ from gpt2lab.core import settings as strict
 from gpt2lab.core.console import counted
 from gpt2lab.core.errors import UserError
 from gpt2lab.generate.generate import generate
-from gpt2lab.model.config import GPT2_VOCABULARY, describe, parameter_count
+from gpt2lab.model.config import GPT2_VOCABULARY, GPT2Config, describe, flops_per_token, parameter_count
 from gpt2lab.model.reading import read_language_model
 from gpt2lab.study import report
 from gpt2lab.study.recipe import Recipe
@@ -33,7 +33,7 @@ def run(recipe: Recipe, out: Path, device: str = "auto") -> Path:
     return report.write(out)
 
 
-def plan(recipe: Recipe) -> dict[str, Any]:
+def plan(recipe: Recipe, device: str = "auto") -> dict[str, Any]:
     """What the recipe would do, as far as it follows from its settings; nothing is written."""
     own = recipe.data.tokenizer in ("builtin", "own")
     vocabulary = recipe.prepare.vocabulary if own else GPT2_VOCABULARY
@@ -51,12 +51,20 @@ def plan(recipe: Recipe) -> dict[str, Any]:
     if known:
         steps = min(known.values())
         facts |= {"steps": steps, "warmup_steps": warmup_steps(steps, recipe.train), "tokens": steps * rows * block}
-        console.say(
-            f"   {counted(steps, 'step')} of {counted(rows, 'row')} of {block} tokens: {facts['tokens']:,} tokens"
-        )
+        facts["at_least_seconds"] = _at_least(recipe, config, facts["tokens"], block, device)
+        size = f"{counted(steps, 'step')} of {counted(rows, 'row')} of {block} tokens: {facts['tokens']:,} tokens"
+        console.say(f"   {size}, at least {console.duration(facts['at_least_seconds'])} here")
     samples = counted(len(recipe.prompts), "sample")
     console.say(f"3. measure perplexity/blocks on validation, write {samples} and the report")
     return facts
+
+
+def _at_least(recipe: Recipe, config: GPT2Config, tokens: int, block: int, wanted: str) -> float:
+    """Seconds, if this machine did nothing but the matrix products, at the rate it reaches alone."""
+    device = hardware.choose_device(wanted)
+    precision = recipe.train.precision if recipe.train.precision != "fp16" or device.type == "cuda" else "bf16"
+    rate = hardware.matmul_rate(device, hardware.choose_precision(precision, device))
+    return tokens * flops_per_token(config, block) / rate
 
 
 def _keep_recipe(recipe: Recipe, out: Path) -> None:

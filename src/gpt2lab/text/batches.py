@@ -44,6 +44,11 @@ class Batch:
             None if self.labels is None else self.labels[rows],
         )
 
+    def filled(self, rows: int) -> Batch:
+        """As many rows as asked for; the new ones have no targets."""
+        missing = ((0, max(0, rows - len(self.ids))), (0, 0))
+        return Batch(np.pad(self.ids, missing), np.pad(self.targets, missing, constant_values=UNSCORED))
+
 
 class Rows(Protocol):
     @property

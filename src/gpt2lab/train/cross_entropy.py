@@ -16,7 +16,7 @@ CHUNK_BYTES = {"cpu": 128e6, "cuda": 2e9}  # of fp32 logits: big enough to multi
 
 
 def summed_nll(x_NC: Tensor, weight_VC: Tensor, bias_V: Tensor | None, targets_N: Tensor) -> Tensor:
-    """−Σ log p(target), as fp32; `bias_V` hides ids that only pad the vocabulary."""
+    """−Σ log p(target) over the rows that have a target, as fp32; `bias_V` hides ids that only pad the vocabulary."""
     if torch.is_autocast_enabled(x_NC.device.type):
         x_NC = x_NC.to(torch.get_autocast_dtype(x_NC.device.type))
     return _HeadAndLoss.apply(x_NC, weight_VC, bias_V, targets_N)
@@ -52,16 +52,18 @@ class _HeadAndLoss(torch.autograd.Function):
             rows = slice(start, start + size)
             logits = torch.nn.functional.linear(x_NC[rows], weight, bias)
             log_p = torch.log_softmax(logits, dim=-1, dtype=torch.float32)
-            targets = targets_N[rows, None]
-            total -= log_p.gather(1, targets).sum()
+            scored = targets_N[rows, None] >= 0
+            targets = targets_N[rows, None].clamp(min=0)
+            total -= (log_p.gather(1, targets) * scored).sum()
             if not (wants_x or wants_weight):
                 continue
             gradient = log_p.exp_().scatter_add_(1, targets, torch.full_like(targets, -1.0, dtype=torch.float32))
             gradient = gradient.to(x_NC.dtype)
             if grad_x is not None:
                 torch.mm(gradient, weight, out=grad_x[rows])
+                grad_x[rows] *= scored
             if grad_weight is not None:
-                _add_product(grad_weight, gradient.t(), x_NC[rows])
+                _add_product(grad_weight, gradient.t(), x_NC[rows] * scored)
         ctx.save_for_backward(grad_x, grad_weight)
         return total
 

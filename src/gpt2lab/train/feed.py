@@ -23,7 +23,7 @@ class Inputs:
     mask: Tensor | None = None  # (B, T) what is real, or (B, T, T) who may look at whom
     positions: Tensor | None = None
     labels: Tensor | None = None
-    full: bool = False  # every place has a target
+    dense: bool = False  # every place goes through the head, whether it has a target or not
 
 
 def ahead(make: Callable[[int], Batch], first: int, last: int) -> Iterator[Batch]:
@@ -38,28 +38,32 @@ def ahead(make: Callable[[int], Batch], first: int, last: int) -> Iterator[Batch
         yield coming.result()
 
 
-def micro_batches(batch: Batch, rows: int, device: torch.device) -> Iterator[Inputs]:
-    """Parts of a batch with about `rows` full rows each; unequal rows go with their like, without much padding."""
+def micro_batches(batch: Batch, rows: int, device: torch.device, one_shape: bool = False) -> Iterator[Inputs]:
+    """Parts of a batch with about `rows` full rows each; unequal rows go with their like, without much padding.
+
+    In one shape, for a compiled step, the last part is filled up with rows that have no targets.
+    """
     if batch.documents is None:
         for start in range(0, len(batch.ids), rows):
-            yield to_inputs(batch.part(np.arange(start, min(start + rows, len(batch.ids)))), device)
+            part = batch.part(np.arange(start, min(start + rows, len(batch.ids))))
+            yield to_inputs(part.filled(rows) if one_shape else part, device, one_shape)
         return
     lengths = (batch.documents >= 0).sum(axis=1)
     for places in by_length(lengths, rows * batch.ids.shape[1]):
         yield to_inputs(batch.part(places, int(lengths[places].max())), device)
 
 
-def to_inputs(batch: Batch, device: torch.device) -> Inputs:
+def to_inputs(batch: Batch, device: torch.device, dense: bool = False) -> Inputs:
     labels = None if batch.labels is None else to_device(batch.labels, device)
     ids, targets = to_device(batch.ids, device), to_device(batch.targets, device)
-    full = bool((batch.targets != UNSCORED).all())
+    dense = dense or bool((batch.targets != UNSCORED).all())
     if batch.documents is None or (batch.documents == 0).all():
-        return Inputs(ids, targets, labels=labels, full=full)
+        return Inputs(ids, targets, labels=labels, dense=dense)
     documents = to_device(batch.documents, device)
     if batch.documents.max() == 0:
-        return Inputs(ids, targets, documents >= 0, labels=labels, full=full)
+        return Inputs(ids, targets, documents >= 0, labels=labels, dense=dense)
     together = (documents[:, :, None] == documents[:, None, :]) & (documents >= 0)[:, None, :]
-    return Inputs(ids, targets, together, to_device(_positions(batch.documents), device), labels, full)
+    return Inputs(ids, targets, together, to_device(_positions(batch.documents), device), labels, dense)
 
 
 def _positions(documents: NDArray[np.int64]) -> NDArray[np.int64]:

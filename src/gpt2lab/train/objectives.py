@@ -17,9 +17,9 @@ Objective = Callable[[Any, Inputs], Tensor]  # of a model and a micro-batch
 
 
 def language_modelling(model: GPT2, inputs: Inputs) -> Tensor:
-    """Full rows go through the head as they are; elsewhere logits exist only where a target is."""
+    """Dense rows go through the head as they are; elsewhere logits exist only where a target is."""
     x_BTC = model.transformer(inputs.ids, inputs.mask, inputs.positions)
-    if inputs.full:
+    if inputs.dense:
         return summed_nll(x_BTC.flatten(0, 1), model.lm_head.weight, model.padding_bias, inputs.targets.flatten())
     scored = inputs.targets != UNSCORED
     return summed_nll(x_BTC[scored], model.lm_head.weight, model.padding_bias, inputs.targets[scored])

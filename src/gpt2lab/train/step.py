@@ -94,7 +94,7 @@ class Stepper:
     def _accumulate(self, batch: Batch, step: int) -> Tensor:
         plan = self.plan
         total = torch.zeros((), dtype=torch.float32, device=plan.device)
-        for index, inputs in enumerate(micro_batches(batch, self.micro_batch, plan.device)):
+        for index, inputs in enumerate(micro_batches(batch, self.micro_batch, plan.device, plan.settings.compile)):
             seed_torch(plan.settings.seed, step, f"dropout/{self.team.rank}/{index}")
             with torch.autocast(plan.device.type, torch.float16, enabled=plan.precision == "fp16"):
                 loss = self.loss(inputs)
