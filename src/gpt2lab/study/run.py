@@ -126,12 +126,12 @@ def _decide(
     intent: Intent,
 ) -> tuple[Plan, dict[str, Any]]:
     """What `auto` and time limits leave open is decided once; a run that goes on takes what was decided then."""
-    if before and not intent.extend:
+    if before:
         there = before["decided"]
-        plan = replace(plan, steps=there["steps"], last_row=there["last_row"])
+        if not intent.extend:
+            plan = replace(plan, steps=there["steps"], last_row=there["last_row"])
         if plan.settings.micro_batch == "auto":
             plan = replace(plan, micro_batch=there["micro_batch"])
-    if before:
         run_folder.refuse_other_circumstances(before["decided"], run_folder.decided(plan, team), out, intent)
         return plan, announce.announce(config, model, plan, block, team)
     tried = trial.try_out(model, language_modelling, rows, plan)
