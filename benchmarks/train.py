@@ -227,6 +227,48 @@ def compare(title: str, names: list[str], device: str, rounds: int) -> list[dict
     ]
 
 
+def loading_and_saving() -> dict[str, float]:
+    """What a batch costs to make, from shards on disk, and how long a checkpoint of 124M holds up the training."""
+    import tempfile
+
+    import torch
+
+    from gpt2lab.model.config import GPT2Config
+    from gpt2lab.model.gpt2 import GPT2, build, initialise
+    from gpt2lab.text.batches import Blocks
+    from gpt2lab.text.prepare import prepare
+    from gpt2lab.text.settings import PrepareSettings
+    from gpt2lab.train.feed import micro_batches
+    from gpt2lab.train.plan import Plan
+    from gpt2lab.train.saver import Saver
+    from gpt2lab.train.settings import TrainSettings
+    from gpt2lab.train.state import State
+
+    cpu = torch.device("cpu")
+    with tempfile.TemporaryDirectory() as place:
+        corpus = prepare("builtin:docs", Path(place) / "corpus", "builtin", PrepareSettings())
+        rows = Blocks(corpus.split("train"), 256)
+        settings = TrainSettings(steps=10**6, batch_rows=8)
+        plan = Plan(settings, cpu, "bf16", rows.rows, 8, 8, 10**6)
+        begin = time.perf_counter()
+        for step in range(200):
+            list(micro_batches(rows.batch(plan.rows_of(rows, step)), 8, cpu))
+        loading = (time.perf_counter() - begin) / 200
+        model = build(GPT2, GPT2Config(12, 12, 768))
+        initialise(model, 1)
+        state = State(model, plan)
+        for parameter in state.masters.parameters.values():
+            parameter.grad = torch.ones_like(parameter)
+        state.mover.step(0.0, torch.tensor(1.0), torch.tensor(0.0))
+        saver = Saver(Path(place) / "checkpoints", 2)
+        begin = time.perf_counter()
+        saver.save(1, state.weights(), state.others(), {"watch": {"best_step": None}})
+        stall = time.perf_counter() - begin
+        saver.finish()
+        whole = time.perf_counter() - begin
+    return {"seconds_a_batch_of_8_x_256": loading, "checkpoint_stall_seconds": stall, "checkpoint_seconds": whole}
+
+
 def report(rows: list[dict[str, object]], device: str) -> None:
     from gpt2lab.core import hardware
     from gpt2lab.model.config import GPT2Config, flops_per_token
@@ -244,8 +286,10 @@ def report(rows: list[dict[str, object]], device: str) -> None:
     table(columns, [(r["shape"], r["who"], f"{r['tokens_per_second']:,.0f}", f"{r['times_trainer']:.2f}",
                      f"{r['gflops']:,.0f}", f"{r['peak_memory_gb']:.1f}") for r in rows])  # fmt: skip
     measured = {precision: rate / 1e9 for precision, rate in rates.items()}
+    costs = loading_and_saving() if device == "cpu" else {}
+    print("on the side:", {name: round(value, 4) for name, value in costs.items()})
     print("matrix products here, GFLOP/s:", {precision: round(rate) for precision, rate in measured.items()})
-    save(f"train-{device}", {"rows": rows, "matmul_gflops": measured})
+    save(f"train-{device}", {"rows": rows, "matmul_gflops": measured, "on_the_side": costs})
 
 
 def main() -> None:

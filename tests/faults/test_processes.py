@@ -105,6 +105,15 @@ def test_a_process_that_dies_ends_the_run_at_once_and_it_goes_on_with_another_nu
     assert [record["step"] for record in metrics(out)] == list(range(1, 201))
 
 
+def test_torchrun_starts_it_as_well(data, two, tmp_path):
+    out = tmp_path / "torchrun"
+    line = command(data, out, 1)[3:]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "gpt2lab"]
+    code, said = run(*torchrun, *line)
+    assert code == 0, said
+    assert metrics(out) == metrics(two)
+
+
 def test_a_process_without_rows_takes_part(data, tmp_path):
     code, said = run(*command(data, tmp_path / "few", 2, "train.batch_rows=1", "train.steps=2"))
     assert code == 0, said

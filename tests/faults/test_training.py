@@ -40,12 +40,12 @@ def rows(tmp_path_factory):
     return Blocks(made.split("train"), 16), Blocks(made.split("validation"), 16)
 
 
-def training(rows, folder, given):
+def training(rows, folder, given, *probes):
     train_rows, held_out = rows
     settings = settings_of(epochs=2, batch_rows=7, **given)
     model = model_of(settings, dropout=0.2)
     plan = plan_of(train_rows, settings, micro_batch=3)
-    loop.train(model, language_modelling, train_rows, plan, folder, [Validate([held_out], 2)])
+    loop.train(model, language_modelling, train_rows, plan, folder, [Validate([held_out], 2), *probes])
     return model
 
 
@@ -70,7 +70,7 @@ def test_killed_at_any_operation(tmp_path, rows, case, kind):
     number, deaths = 0, 0
     steps = random.Random(f"{case}{kind}")
     while True:
-        number += 1 if given == CASES["adamw, fp32, every step"] and kind != "write" else steps.randint(1, 40)
+        number += 1 if given == CASES["adamw, fp32, every step"] and kind != "write" else steps.randint(1, 12)
         died = dies_at(kind, number, lambda: training(rows, tmp_path / "run", given))
         if not died:
             break
@@ -89,6 +89,29 @@ def test_killed_at_random_moments_again_and_again(tmp_path, rows, case):
     moments = random.Random(case)
     for _ in range(MOMENTS):
         _kill_after(moments.uniform(0, span), lambda: training(rows, tmp_path / "run", given))
+    assert_same(result(tmp_path / "run", training(rows, tmp_path / "run", given)), expected)
+
+
+class CtrlCTwice:
+    every = 1
+
+    def __call__(self, model, step):
+        if step == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+        return {}
+
+
+def test_a_second_ctrl_c_stops_at_once_and_loses_only_what_came_after_the_last_checkpoint(tmp_path, rows):
+    given = {"checkpoint_every": 2}
+    expected = result(tmp_path / "straight", training(rows, tmp_path / "straight", given))
+    child = os.fork()
+    if child == 0:
+        training(rows, tmp_path / "run", given, CtrlCTwice())
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.WTERMSIG(status) == signal.SIGINT
+    assert checkpoint.newest(tmp_path / "run" / "checkpoints").step in (2, 4)  # the last may still be on its way
     assert_same(result(tmp_path / "run", training(rows, tmp_path / "run", given)), expected)
 
 

@@ -137,6 +137,18 @@ def test_the_best_step_becomes_the_model_and_is_said(data, tmp_path, capsys):
     assert result["sum_nll"] / result["counts"]["tokens_scored"] == pytest.approx(min(looks), rel=1e-5)
 
 
+def test_the_model_writes_while_it_is_trained_and_writes_the_same_after_an_interruption(data, tmp_path, capsys):
+    asked = ["sample.prompts=The,A", "sample.every=2", "sample.max_new_tokens=5"]
+    assert pretrain(data, tmp_path / "straight", *asked) == 0
+    assert "step 4: The" in capsys.readouterr().out
+    out = unfinished(data, tmp_path / "run", *asked)
+    assert gpt2lab("pretrain", "--resume", "--out", out) == 0
+    found = [record["samples"] for record in metrics(out) if "samples" in record]
+    assert found == [record["samples"] for record in metrics(tmp_path / "straight") if "samples" in record]
+    assert [sample["prompt"] for sample in found[0]] == ["The", "A"]
+    assert len(found) == 3
+
+
 def test_the_table_before_training_names_groups_rates_and_frozen_parts(data, tmp_path, capsys):
     rules = 'train.groups=[{"match": "transformer.wte.*", "frozen": true}, {"match": "*.ln_f.*", "rate": 5}]'
     assert pretrain(data, tmp_path / "run", rules, "--dry-run") == 0

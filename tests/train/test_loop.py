@@ -13,7 +13,7 @@ from gpt2lab.core.errors import Failed
 from gpt2lab.train import checkpoint, loop, saver, trial
 from gpt2lab.train.objectives import language_modelling
 from gpt2lab.train.state import State
-from gpt2lab.train.step import Stepper
+from gpt2lab.train.step import Reading, Stepper
 from gpt2lab.train.validation import Validate
 from trainings import CONFIG, CPU, model_of, plan_of, rows_in, same_weights, settings_of, trained
 from vocabularies import small
@@ -271,6 +271,25 @@ def test_probes_change_nothing(tmp_path):
     looked, _, metrics = trained(tmp_path, "looked", dropout=0.2, probes=[Validate([rows], 1)], watch="nothing")
     assert [record["loss"] for record in metrics] == [record["loss"] for record in expected]
     assert same_weights(straight, looked)
+
+
+def test_on_a_gpu_a_step_is_read_one_step_later_and_the_records_are_the_same(tmp_path, monkeypatch):
+    given = {"objective": poisoned({2}), "checkpoint_every": 3, "steps": 8}
+    _, _, expected = trained(tmp_path, "at once", **given)
+    read = []
+    values = Reading.values
+    monkeypatch.setattr(loop, "is_gpu", lambda device: True)
+    monkeypatch.setattr(Reading, "values", lambda self: read.append((self.step, stepped[-1])) or values(self))
+    update, stepped = Stepper.update, []
+
+    def counted(self, batch, step, **given):
+        stepped.append(step + 1)
+        return update(self, batch, step, **given)
+
+    monkeypatch.setattr(Stepper, "update", counted)
+    _, _, late = trained(tmp_path, "late", **{**given, "objective": poisoned({2})})
+    assert late == expected
+    assert [later - step for step, later in read] == [1, 1, 0, 1, 1, 0, 1, 0]  # at once where a checkpoint is due
 
 
 def test_validation_may_look_at_a_stated_number_of_tokens(tmp_path):

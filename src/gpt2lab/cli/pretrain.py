@@ -14,6 +14,7 @@ Size = Annotated[str | None, typer.Option("--size", help="small, medium, large o
 
 def register(app: typer.Typer) -> None:
     groups = {"model": "gpt2lab.model.settings:ModelSettings", "train": "gpt2lab.train.settings:TrainSettings"}
+    groups |= {name: f"gpt2lab.study.settings:{name.title()}Settings" for name in ("sample", "track")}
     app.command(**verb(**groups))(pretrain)
 
 

@@ -64,9 +64,9 @@ def choose_device(wanted: str = "auto") -> torch.device:
 
 
 def choose_precision(wanted: Precision, device: torch.device) -> Literal["fp32", "bf16", "fp16"]:
-    """`auto` takes bf16 where the hardware multiplies in it, else fp32."""
+    """`auto` takes bf16 where the hardware multiplies in it, fp16 on older GPUs, else fp32."""
     if wanted == "auto":
-        return "bf16" if has_bf16(device) else "fp32"
+        return "bf16" if has_bf16(device) else "fp16" if device.type == "cuda" else "fp32"
     if wanted == "fp16" and device.type == "cpu":
         raise UserError(
             "fp16 on a CPU is not offered: its matrix products run at about 1 GFLOP/s",

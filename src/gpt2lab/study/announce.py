@@ -11,7 +11,7 @@ from torch import nn
 from gpt2lab.core import console, hardware
 from gpt2lab.core.console import counted
 from gpt2lab.core.errors import UserError
-from gpt2lab.model.config import GPT2Config, describe, flops_per_token, parameter_count
+from gpt2lab.model.config import GPT2Config, describe, parameter_count
 from gpt2lab.train import groups, memory
 from gpt2lab.train.objectives import untrained_loss
 from gpt2lab.train.plan import Plan
@@ -99,8 +99,9 @@ def say_trial(trial: Trial, config: GPT2Config, plan: Plan, block: int, team: Te
     seconds = trial.seconds_a_step / team.size
     rate = plan.batch_rows * block / seconds
     left = seconds * plan.steps
-    share = utilisation(rate / team.size, config, block, plan)
-    console.say(f"expected time: {console.duration(left)} ({rate:,.0f} tokens/s{share})")
+    share = plan.utilisation(rate / team.size)
+    of_peak = f", {share:.0%} of what matrix products reach here" if share is not None else ""
+    console.say(f"expected time: {console.duration(left)} ({rate:,.0f} tokens/s{of_peak})")
     expected = untrained_loss(config.vocabulary)
     if abs(trial.first_loss - expected) > FAR_FROM_UNTRAINED:
         console.warn(
@@ -108,12 +109,6 @@ def say_trial(trial: Trial, config: GPT2Config, plan: Plan, block: int, team: Te
             "something is wrong with its start"
         )
     return {"expected_seconds": left, "tokens_per_second": rate, "untrained_loss": trial.first_loss}
-
-
-def utilisation(tokens_a_second: float, config: GPT2Config, block: int, plan: Plan) -> str:
-    """Of a known or measured peak; empty where there is none."""
-    peak = hardware.peak_flops(plan.device) or hardware.matmul_rate(plan.device, plan.precision)
-    return f", {tokens_a_second * flops_per_token(config, block) / peak:.0%} of the matrix products' peak"
 
 
 def _exactness(plan: Plan) -> str:

@@ -13,12 +13,13 @@ import torch
 from gpt2lab.core import console, hardware, lines, lock
 from gpt2lab.core.errors import Failed, Interrupted, UserError
 from gpt2lab.measure import perplexity, records
-from gpt2lab.model.config import GPT2Config
+from gpt2lab.model.config import GPT2Config, flops_per_token
 from gpt2lab.model.gpt2 import GPT2, build, initialise
 from gpt2lab.model.reading import weight_hash
 from gpt2lab.model.writing import write_model
 from gpt2lab.study import announce, run_folder, trackers
 from gpt2lab.study.run_folder import Intent
+from gpt2lab.study.sampling import Sample
 from gpt2lab.study.settings import RunSettings
 from gpt2lab.text import inspection
 from gpt2lab.text.batches import Blocks, Mixture, Rows
@@ -110,7 +111,9 @@ def _plan(settings: RunSettings, config: GPT2Config, model: GPT2, rows: Rows, bl
     trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     fits = memory.micro_batch(config, trainable, block, count, train, precision, device)
     micro_batch = fits if train.micro_batch == "auto" else min(train.micro_batch, count)
-    return Plan(train, device, precision, rows.rows, count, micro_batch, steps, epoch_ends)
+    work = flops_per_token(config, block)
+    peak = hardware.peak_flops(device) or hardware.matmul_rate(device, precision)
+    return Plan(train, device, precision, rows.rows, count, micro_batch, steps, epoch_ends, work, peak)
 
 
 def _decide(
@@ -165,11 +168,12 @@ def _same_for_all(plan: Plan, team: Team) -> Plan:
 
 
 def _probes(settings: RunSettings, corpus: Corpus, block: int, team: Team) -> list[loop.Probe]:
-    if "validation" not in corpus.splits:
-        return []
     train = settings.train
+    sampling = settings.sample
+    sample = Sample(corpus.tokenizer(), sampling.prompts, sampling, sampling.every) if sampling.prompts else None
     held_out = [Blocks(source.split("validation"), block) for source in corpus.sources if "validation" in source.splits]
-    return [Validate(held_out, train.validate_every, train.validate_tokens, team)]
+    looks = [Validate(held_out, train.validate_every, train.validate_tokens, team)] if held_out else []
+    return [*looks, *([sample] if sample else [])]
 
 
 def _stop(outcome: loop.Outcome, out: Path, team: Team) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from torch import nn
 
-from gpt2lab.core import console
+from gpt2lab.core import console, hardware
 from gpt2lab.core.errors import Failed
 from gpt2lab.text.batches import Batch, Rows, rows_of_process
 from gpt2lab.train import checkpoint
@@ -39,7 +39,7 @@ class Probe(Protocol):
     @property
     def every(self) -> Every: ...
 
-    def __call__(self, model: nn.Module, step: int) -> dict[str, Any]: ...
+    def __call__(self, model: Any, step: int) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -196,13 +196,23 @@ class _Loop:
             return
         record = self.journal.write(record)
         self.journal.timings.write({"step": record["step"], "seconds": spent})
-        bar.advance(1, _line(record, spent))
+        bar.advance(1, self._line(record, spent))
         if record.get("skipped"):
             console.warn(
                 f"step {record['step']:,}: the loss or a gradient is not finite; the weights stay as they were"
             )
         for sink in self.sinks:
             sink({**record, "seconds": spent})
+
+    def _line(self, record: dict[str, Any], spent: float) -> str:
+        loss = "not finite" if record["loss"] is None else f"{record['loss']:.3f}"
+        parts = [f"loss {loss}", f"rate {record['rate']:.2g}", f"norm {record['gradient_norm'] or 0:.2f}"]
+        rate = record["tokens"] / spent
+        parts.append(f"{rate:,.0f} tokens/s")
+        share = self.plan.utilisation(rate / self.team.size)
+        if share is not None:
+            parts.append(f"{share:.0%} of peak")
+        return ", ".join([*parts, console.size(hardware.peak_memory(self.plan.device))])
 
     def _give_up(self) -> None:
         self.saver.finish()
@@ -227,9 +237,3 @@ class _Loop:
         watch, bad = self.watch.state(), self.bad_in_a_row
         about = {"sizes": self.journal.sizes(), "watch": watch, "bad_in_a_row": bad}
         self.saver.save(self.step, self.state.weights(), self.state.others(), about)
-
-
-def _line(record: dict[str, Any], spent: float) -> str:
-    loss = "not finite" if record["loss"] is None else f"{record['loss']:.3f}"
-    parts = [f"loss {loss}", f"rate {record['rate']:.2g}", f"norm {record['gradient_norm'] or 0:.2f}"]
-    return ", ".join([*parts, f"{record['tokens'] / spent:,.0f} tokens/s"])

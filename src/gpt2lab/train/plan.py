@@ -28,6 +28,8 @@ class Plan:
     micro_batch: int
     steps: int
     last_row: int | None = None  # rows in all, where epochs end the run within a batch
+    flops_a_token: int = 0
+    peak_flops: float | None = None  # known or measured, of this device
 
     def rate(self, step: int) -> float:
         return schedule.rate(step, self.steps, self.settings)
@@ -35,6 +37,10 @@ class Plan:
     def rows_of(self, rows: Rows, step: int) -> NDArray[np.int64]:
         found = rows_of_step(rows, self.batch_rows, self.settings.seed, step)
         return found if self.last_row is None else found[: max(0, self.last_row - step * self.batch_rows)]
+
+    def utilisation(self, tokens_a_second: float) -> float | None:
+        """The share of the device's matrix products that the model's own arithmetic takes."""
+        return self.flops_a_token * tokens_a_second / self.peak_flops if self.peak_flops else None
 
     def is_due(self, every: Every, step: int) -> bool:
         """Of the step counted from 1; the last one is always due."""
