@@ -38,7 +38,7 @@ def plan_of(rows, settings, micro_batch=8):
     count = batch_rows(settings, BLOCK)
     steps = min(limits(settings, rows.rows, count, BLOCK).values())
     last = round(settings.epochs * rows.rows) if settings.epochs else None
-    return Plan(settings, CPU, settings.precision, rows.rows, count, micro_batch, steps, last)
+    return Plan(settings, CPU, settings.precision, rows.rows, count, micro_batch, steps, last, block=BLOCK)
 
 
 def model_of(settings, dropout=0.0):

@@ -19,7 +19,14 @@ from gpt2lab.train import processes
 from models import TINY
 
 SHAPE = ["model.layers=2", f"model.heads={TINY.heads}", f"model.width={TINY.width}", "model.context=16"]
-TRAIN = ["train.steps=6", "train.batch_rows=9", "train.micro_batch=2", "train.precision=fp32", "train.validate_every=3"]
+TRAIN = [
+    "train.steps=6",
+    "model.dropout=0",
+    "train.batch_rows=9",
+    "train.micro_batch=2",
+    "train.precision=fp32",
+    "train.validate_every=3",
+]
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +62,7 @@ def test_two_processes_have_the_losses_of_one(data, two, tmp_path):
     for ours, theirs in zip(metrics(two), metrics(tmp_path / "one"), strict=True):
         assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
         assert ours["tokens"] == theirs["tokens"]
+        assert ours.get("validation_tokens") == theirs.get("validation_tokens")
     validated = [record["validation_loss"] for record in metrics(two) if "validation_loss" in record]
     assert validated == pytest.approx(
         [r["validation_loss"] for r in metrics(tmp_path / "one") if "validation_loss" in r], rel=1e-5
@@ -103,6 +111,28 @@ def test_a_process_that_dies_ends_the_run_at_once_and_it_goes_on_with_another_nu
     code, text = run(*resume, "--allow-different")
     assert code == 0, text
     assert [record["step"] for record in metrics(out)] == list(range(1, 201))
+
+
+def test_dropout_draws_are_each_processs_own_and_the_same_on_a_rerun(data, tmp_path):
+    dropout = ["model.dropout=0.5", "train.steps=3", "train.batch_rows=2"]
+    for name in ("first", "second"):
+        code, said = run(*command(data, tmp_path / name, 2, *dropout))
+        assert code == 0, said
+    assert metrics(tmp_path / "first") == metrics(tmp_path / "second")
+
+
+def test_one_member_that_is_told_to_stop_stops_all_after_the_same_step(data, tmp_path):
+    """As a cluster does, which signals the processes of one machine."""
+    out = tmp_path / "one-told"
+    started = subprocess.Popen(
+        command(data, out, 2, "train.steps=500"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    _wait_for(lambda: len(metrics(out)) >= 2, started)
+    member = next(p for p in psutil.Process(started.pid).children() if p.environ().get("RANK") == "1")
+    member.send_signal(signal.SIGTERM)
+    _, said = started.communicate(timeout=60)
+    assert started.returncode == 130, said
+    assert 2 <= len(metrics(out)) < 500
 
 
 def test_torchrun_starts_it_as_well(data, two, tmp_path):

@@ -12,6 +12,7 @@ from command_line import gpt2lab, last_json
 from corpora import corpus
 from gpt2lab.core import files, lines
 from gpt2lab.model.reading import read_language_model
+from gpt2lab.text.corpus import open_corpus
 from gpt2lab.train import checkpoint
 
 SHAPE = ["model.layers=1", "model.heads=1", "model.width=16", "model.context=16"]
@@ -124,6 +125,61 @@ def test_a_finished_run_is_prolonged_on_purpose_alone(data, tmp_path, capsys):
     assert "train.steps: 9 there, 12 asked for" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("ending", ["train.steps=3", "train.steps=6"])
+def test_an_end_that_is_not_later_is_refused_and_breaks_nothing(data, tmp_path, capsys, ending):
+    out = tmp_path / "run"
+    assert pretrain(data, out) == 0
+    again = gpt2lab("pretrain", "--extend", "--out", out, ending)
+    assert again == (2 if ending.endswith("3") else 0)  # the same end is no change
+    assert files.read_json(out / "run.json")["state"] == "finished"
+    assert pretrain(data, out) == 0
+
+
+def test_epochs_are_prolonged_without_a_row_lost(data, tmp_path):
+    out = tmp_path / "run"
+    given = ["--data", data, "--out", out, *SHAPE, "train.batch_rows=8", "train.precision=fp32"]
+    assert gpt2lab("pretrain", *given, "train.epochs=1") == 0
+    assert gpt2lab("pretrain", "--extend", "--out", out, "train.epochs=2") == 0
+    split = open_corpus(data).split("train")
+    assert sum(record["tokens"] for record in metrics(out)) == 2 * (split.tokens - 1)
+
+
+def test_a_run_that_lost_patience_can_be_prolonged(data, tmp_path):
+    out = tmp_path / "run"
+    given = ["train.patience=1", "train.validate_every=1", "train.learning_rate=9", "train.clip=none", "train.warmup=0"]
+    assert pretrain(data, out, *given) == 0
+    done = len(metrics(out))
+    assert done < 6
+    assert gpt2lab("pretrain", "--extend", "--out", out, "train.patience=50", "train.steps=8") == 0
+    assert len(metrics(out)) == 8
+
+
+def test_patience_without_anything_to_look_at_is_refused(data, tmp_path, capsys):
+    assert pretrain(data, tmp_path / "run", "train.patience=2") == 2
+    assert "needs something to look at" in capsys.readouterr().err
+
+
+def test_what_was_measured_is_cut_back_on_resume_too(data, tmp_path):
+    out = unfinished(data, tmp_path / "run")
+    assert gpt2lab("pretrain", "--resume", "--out", out) == 0
+    assert [record["step"] for record in lines.read(out / "timings.jsonl")] == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_mean_of_the_last_weights_is_said_to_be_that(data, tmp_path, capsys):
+    assert pretrain(data, tmp_path / "run", "train.average=0.5", "train.validate_every=2") == 0
+    said = capsys.readouterr().out
+    assert "the mean of the last weights" in said
+    assert "the best on validation" not in said
+
+
+def test_a_tracker_that_cannot_begin_hurts_nothing(data, tmp_path, monkeypatch, capsys):
+    wandb = types.ModuleType("wandb")
+    wandb.init = lambda **given: (_ for _ in ()).throw(RuntimeError("no api key"))
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    assert pretrain(data, tmp_path / "run", "track.sinks=wandb") == 0
+    assert "wandb could not begin, and is left out: RuntimeError: no api key" in capsys.readouterr().err
+
+
 def test_the_best_step_becomes_the_model_and_is_said(data, tmp_path, capsys):
     out = tmp_path / "run"
     given = ["train.validate_every=1", "train.learning_rate=1", "train.warmup=0", "train.steps=8", "train.clip=none"]
@@ -159,6 +215,7 @@ def test_the_table_before_training_names_groups_rates_and_frozen_parts(data, tmp
 
 def test_what_cannot_fit_is_refused_before_anything_is_written(data, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("gpt2lab.core.hardware.device_memory", lambda device: 10**6)
+    monkeypatch.setattr("gpt2lab.train.trial.try_out", lambda *given: pytest.fail("tried before it was refused"))
     assert pretrain(data, tmp_path / "run") == 2
     assert "of memory, and there are 1.0 MB" in capsys.readouterr().err
     assert not (tmp_path / "run" / "run.yaml").exists()

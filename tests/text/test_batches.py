@@ -14,11 +14,15 @@ from gpt2lab.text.batches import (
     Mixture,
     Packed,
     by_length,
+    rows_from,
     rows_of_process,
-    rows_of_step,
 )
 from gpt2lab.text.documents import Document
 from vocabularies import small
+
+
+def rows_of_step(rows, batch_rows, seed, step):
+    return rows_from(rows, step * batch_rows, (step + 1) * batch_rows, seed)
 
 
 class Counted:

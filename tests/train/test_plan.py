@@ -1,5 +1,7 @@
 """How long a training is, what each step holds, and when something is due."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,15 @@ def test_epochs_end_within_a_batch_and_every_row_is_seen_as_often():
     seen = np.concatenate([made.rows_of(Ten(), step) for step in range(8)])
     assert [len(made.rows_of(Ten(), step)) for step in range(8)] == [4] * 7 + [2]
     assert sorted(seen) == sorted(list(range(10)) * 3)
+
+
+def test_a_run_that_is_prolonged_begins_with_the_rest_of_the_batch_that_was_cut_short():
+    made = plan(rows=10, batch=4, steps=6, last=20)
+    first = np.concatenate([plan(rows=10, batch=4, steps=3, last=10).rows_of(Ten(), step) for step in range(3)])
+    longer = replace(made, partial=((2, 2),))
+    rest = np.concatenate([longer.rows_of(Ten(), step) for step in range(3, 6)])
+    assert sorted(np.concatenate([first, rest])) == sorted(list(range(10)) * 2)
+    assert [step for step in range(1, 7) if longer.is_due("epoch", step)] == [3, 6]
 
 
 def test_an_epoch_is_over_at_the_step_that_sees_its_last_row():

@@ -7,7 +7,20 @@ from typing import Annotated, Any
 
 import typer
 
-from gpt2lab.cli.common import Device, DryRun, Json, Overrides, Quiet, only_values, prepare_console, verb
+from gpt2lab.cli.common import (
+    AllowDifferent,
+    Device,
+    DryRun,
+    Extend,
+    Json,
+    Overrides,
+    Processes,
+    Quiet,
+    Resume,
+    only_values,
+    prepare_console,
+    verb,
+)
 
 Size = Annotated[str | None, typer.Option("--size", help="small, medium, large or xl")]
 
@@ -23,12 +36,10 @@ def pretrain(
     data: Annotated[str | None, typer.Option("--data", help="the corpus folder")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="the run folder to make")] = None,
     size: Size = None,
-    resume: Annotated[bool, typer.Option("--resume", help="go on with an unfinished run")] = False,
-    extend: Annotated[bool, typer.Option("--extend", help="prolong a finished run")] = False,
-    allow_different: Annotated[
-        bool, typer.Option("--allow-different", help="resume on another machine: equal to rounding")
-    ] = False,
-    count: Annotated[int, typer.Option("--processes", help="train with so many processes", min=1)] = 1,
+    resume: Resume = False,
+    extend: Extend = False,
+    allow_different: AllowDifferent = False,
+    count: Processes = 1,
     device: Device = "auto",
     dry_run: DryRun = False,
     json: Json = False,
@@ -55,13 +66,14 @@ def pretrain(
     chosen = settings.resolve(RunSettings, values=values, overrides=overrides)
     if not chosen.data:
         raise UserError("what to train on is missing", way_out="add --data CORPUS; gpt2lab prepare makes one")
-    from gpt2lab.study import launch, run, run_folder
+    from gpt2lab.study import launch, run_folder
+    from gpt2lab.study import pretrain as training
     from gpt2lab.study.run_folder import Intent
 
     if count > 1 and not launch.is_member():
-        launch.processes(count, run_folder.resume_command(out, count))
+        launch.processes(count, run_folder.resume_command("pretrain", out, count))
         return
-    facts = run.pretrain(chosen, out, Intent(resume, extend, allow_different), dry_run=dry_run)
+    facts = training.pretrain(chosen, out, Intent(resume, extend, allow_different), dry_run=dry_run)
     if not facts:
         return
     if not dry_run:

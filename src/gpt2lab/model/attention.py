@@ -20,7 +20,9 @@ KEPT_UP_TO = 512  # tokens; for longer rows the weights are computed again on th
 
 
 def causal_attention(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, dropout: float, scale: float) -> Tensor:
-    if q_BHTD.device.type == "cpu" and q_BHTD.dtype == torch.bfloat16 and not dropout:
+    """Scores are rounded to bf16 here, as autocast does: enough to train with, and never used to measure."""
+    fast = torch.is_grad_enabled() and q_BHTD.device.type == "cpu" and q_BHTD.dtype == torch.bfloat16
+    if fast and not dropout:
         return _ByBlocks.apply(q_BHTD, k_BHTD, v_BHTD, scale)
     return F.scaled_dot_product_attention(q_BHTD, k_BHTD, v_BHTD, None, dropout, True, scale=scale)
 

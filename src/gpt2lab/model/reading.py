@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from gpt2lab.core import console, files, hub
 from gpt2lab.core.errors import UserError
-from gpt2lab.model import checkpoints, layout
+from gpt2lab.model import checkpoints, layout, lora
 from gpt2lab.model.config import GPT2Config, from_huggingface
 from gpt2lab.model.gpt2 import GPT2, VOCABULARY_MULTIPLE, GPT2Classifier, build
 from gpt2lab.model.pickle_free import damaged, read_pickle_free
@@ -24,6 +25,7 @@ WEIGHT_FILES = (
     "model.safetensors.index.json",
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
+    "adapter_model.safetensors",
 )
 SIDE_FILES = ("config.json", "generation_config.json", *tokenizers.FILES)
 EMBEDDING = "transformer.wte.weight"
@@ -32,18 +34,62 @@ HUB_NAMES = {name: f"openai-community/{name}" for name in ("gpt2", "gpt2-medium"
 
 
 def read_model(
-    source: str | Path, *, device: torch.device | str = "cpu", vocabulary_multiple: int = VOCABULARY_MULTIPLE
+    source: str | Path,
+    *,
+    device: torch.device | str = "cpu",
+    vocabulary_multiple: int = VOCABULARY_MULTIPLE,
+    dropout: float | None = None,
 ) -> GPT2 | GPT2Classifier:
     """A model folder, a run folder, a nanoGPT or llm.c checkpoint, or a Hub id, in fp32 and ready to evaluate."""
     place = find_model(source)
+    if (place / "adapter_config.json").is_file():
+        return _read_adapter(place, device, vocabulary_multiple, dropout)
     if place.is_file():
         config, tensors = checkpoints.read(place)
     else:
         config, tensors = read_config(place), read_tensors(place)
+    if dropout is not None:
+        config = config.with_dropout(dropout)
     kind: Any = GPT2Classifier if config.labels else GPT2
     model = build(kind, config, vocabulary_multiple)
     fill(model, tensors, place)
     return model.to(device).eval()
+
+
+def _read_adapter(
+    folder: Path, device: torch.device | str, vocabulary_multiple: int, dropout: float | None
+) -> GPT2 | GPT2Classifier:
+    """The base, its head where the adapter has one, and the adapter put into its weights."""
+    config = read_config(folder)
+    base = read_model(_base_of(folder), vocabulary_multiple=vocabulary_multiple, dropout=dropout)
+    model = with_head(base, config.labels) if config.labels else base
+    lora.load(model, folder)
+    return model.to(device).eval()
+
+
+def _base_of(folder: Path) -> str | Path:
+    """Where our own file says, checked by its hash; else where PEFT's says."""
+    if not (folder / "gpt2lab.json").is_file():
+        return files.read_json(folder / "adapter_config.json")["base_model_name_or_path"]
+    about = files.read_json(folder / "gpt2lab.json")
+    base = folder / about["base"]
+    if weight_hash(find_model(base)) != about["base_weights"]:
+        raise UserError("the adapter's base has other weights than the one it was tuned on", place=base)
+    return base
+
+
+def with_head(base: GPT2 | GPT2Classifier, labels: tuple[str, ...], seed: int = 0) -> GPT2Classifier:
+    """A classifier with this body; one with the same classes keeps its head, any other gets a new one."""
+    if isinstance(base, GPT2Classifier) and base.config.labels == labels:
+        return base
+    config = replace(base.config, labels=labels, padding=base.config.end_of_text, tied_head=True)
+    multiple = len(base.transformer.wte.weight)  # as padded as the base is
+    model = build(GPT2Classifier, config, multiple)
+    model.transformer.load_state_dict(base.transformer.state_dict())
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        model.score.weight.normal_(0.0, config.initial_std, generator=generator)
+    return model
 
 
 def read_language_model(source: str | Path, **options: Any) -> GPT2:

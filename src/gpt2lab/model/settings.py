@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Literal
 
 from gpt2lab.core.errors import UserError
-from gpt2lab.core.settings import Positive, Probability, Settings
+from gpt2lab.core.settings import Positive, PositiveFloat, Probability, Settings, Share
 from gpt2lab.model.config import SIZES, GPT2Config
 
 
@@ -37,3 +37,34 @@ class ModelSettings(Settings):
             )
         config = GPT2Config(layers, heads, width, self.context, vocabulary)
         return replace(config, start_of_text=end_of_text, end_of_text=end_of_text).with_dropout(self.dropout)
+
+
+class DropoutSettings(Settings):
+    dropout: Probability | None = None
+    """Rate of all three dropouts; the base's own unless given."""
+
+
+class LoraSettings(Settings):
+    rank: Positive = 8
+    """Rank of the change to each matrix."""
+    alpha: PositiveFloat | None = None
+    """The change is scaled by alpha/rank; twice the rank unless given."""
+    dropout: Probability = 0.0
+    """On what enters the adapters."""
+    targets: tuple[str, ...] = ("c_attn",)
+    """Linear layers that get adapters, by the end of their names, or `all`."""
+    rslora: bool = False
+    """Scale by alpha/√rank instead, for high ranks."""
+    dora: bool = False
+    """Learn direction and magnitude apart."""
+    plus: PositiveFloat = 1.0
+    """LoRA+: the second factor's rate, as a multiple of the first's."""
+
+
+class PartialSettings(Settings):
+    freeze: Share = 0.5
+    """The share of blocks, from below, that stays as it is, with the embeddings."""
+    top_rate: PositiveFloat = 1.0
+    """The rate of the top, as a multiple of the run's."""
+    top: Literal["head", "blocks"] = "blocks"
+    """What the top is: the head alone, or the blocks that move and the head."""

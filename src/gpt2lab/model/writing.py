@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
-
-from gpt2lab.core import files
+from gpt2lab.core import files, tensor_file
 from gpt2lab.model import layout
 from gpt2lab.model.config import describe, to_huggingface
 from gpt2lab.model.gpt2 import GPT2, GPT2Classifier
@@ -19,13 +17,20 @@ def write_model(
 ) -> None:
     """Everything that `AutoModelForCausalLM` or `AutoModelForSequenceClassification` needs, all of it or nothing."""
     with files.new_folder(folder) as beside:
-        files.write_json(beside / "config.json", to_huggingface(model.config))
-        if not model.config.labels:
-            files.write_json(beside / "generation_config.json", _generation_config(model))
         write_weights(beside / "model.safetensors", model)
-        if tokenizer:
-            tokenizer.save(beside, context=model.config.context, padding=model.config.padding)
-        files.write_text(beside / "README.md", card or default_card(model))
+        write_side_files(beside, model, tokenizer, card)
+
+
+def write_side_files(
+    folder: Path, model: GPT2 | GPT2Classifier, tokenizer: Tokenizer | None = None, card: str | None = None
+) -> None:
+    """All but the weights."""
+    files.write_json(folder / "config.json", to_huggingface(model.config))
+    if not model.config.labels:
+        files.write_json(folder / "generation_config.json", _generation_config(model))
+    if tokenizer:
+        tokenizer.save(folder, context=model.config.context, padding=model.config.padding)
+    files.write_text(folder / "README.md", card or default_card(model))
 
 
 def write_weights(file: Path, model: GPT2 | GPT2Classifier) -> None:
@@ -33,9 +38,7 @@ def write_weights(file: Path, model: GPT2 | GPT2Classifier) -> None:
         name: layout.take(name, parameter, model.config.vocabulary)
         for name, parameter in layout.parameters(model).items()
     }
-    files.operation("open", file)
-    files.operation("write", file)
-    save_file(tensors, file, metadata={"format": "pt"})
+    tensor_file.write(file, tensors, {"format": "pt"})
 
 
 def default_card(model: GPT2 | GPT2Classifier) -> str:

@@ -12,6 +12,7 @@ from gpt2lab.core import console, hardware
 from gpt2lab.core.console import counted
 from gpt2lab.core.errors import UserError
 from gpt2lab.model.config import GPT2Config, describe, parameter_count
+from gpt2lab.study.job import Job
 from gpt2lab.train import groups, memory
 from gpt2lab.train.objectives import untrained_loss
 from gpt2lab.train.plan import Plan
@@ -48,12 +49,13 @@ def announce(config: GPT2Config, model: nn.Module, plan: Plan, block: int, team:
     table = [
         (group.name, group.count(config.vocabulary), f"{group.rate:g}", f"{group.weight_decay:g}") for group in parted
     ]
-    frozen = parameter_count(config) - sum(row[1] for row in table)
+    every = groups.Group("", dict(model.named_parameters()), 0, 0).count(config.vocabulary)
+    frozen = every - sum(row[1] for row in table)
     if frozen:
         table.append(("frozen", frozen, "", ""))
     console.table("what will be trained", ("group", "parameters", "highest rate", "weight decay"), table)
     return {
-        "parameters": parameter_count(config),
+        "parameters": every,
         "trainable": {group.name: group.count(config.vocabulary) for group in parted},
         "steps": plan.steps,
         "warmup_steps": warmup_steps(plan.steps, train),
@@ -71,7 +73,8 @@ def check_room(config: GPT2Config, trainable: int, plan: Plan, block: int, out: 
     """Memory and disk by calculation; what cannot fit is refused before anything is written."""
     number = plan.precision
     memory_needed = memory.needed(config, trainable, plan.micro_batch * block, plan.settings, number, plan.device.type)
-    disk_needed = BYTES_A_WEIGHT_SAVED * trainable * (plan.settings.keep + 2) + 4 * parameter_count(config)
+    saved = BYTES_A_WEIGHT_SAVED + (4 if plan.settings.average else 0)
+    disk_needed = saved * trainable * (plan.settings.keep + 2) + 4 * parameter_count(config)
     there = hardware.device_memory(plan.device)
     place = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
     free = shutil.disk_usage(place).free
@@ -94,16 +97,16 @@ def check_room(config: GPT2Config, trainable: int, plan: Plan, block: int, out: 
     return {"memory": memory_needed, "disk": disk_needed}
 
 
-def say_trial(trial: Trial, config: GPT2Config, plan: Plan, block: int, team: Team) -> dict[str, Any]:
+def say_trial(trial: Trial, job: Job, plan: Plan, team: Team) -> dict[str, Any]:
     """Time and utilisation from a few timed steps, and whether the untrained model is one."""
     seconds = trial.seconds_a_step / team.size
-    rate = plan.batch_rows * block / seconds
+    rate = plan.batch_rows * job.block / seconds
     left = seconds * plan.steps
     share = plan.utilisation(rate / team.size)
     of_peak = f", {share:.0%} of what matrix products reach here" if share is not None else ""
     console.say(f"expected time: {console.duration(left)} ({rate:,.0f} tokens/s{of_peak})")
-    expected = untrained_loss(config.vocabulary)
-    if abs(trial.first_loss - expected) > FAR_FROM_UNTRAINED:
+    expected = untrained_loss(job.config.vocabulary)
+    if job.untrained and abs(trial.first_loss - expected) > FAR_FROM_UNTRAINED:
         console.warn(
             f"the untrained model's loss is {trial.first_loss:.2f}, and ln(vocabulary) is {expected:.2f}: "
             "something is wrong with its start"

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from gpt2lab.core import hardware
 from gpt2lab.core.errors import BAD_INPUT, FAILED, INTERRUPTED, Failed
-from gpt2lab.train.processes import RENDEZVOUS
+from gpt2lab.train.processes import LAUNCHER, RENDEZVOUS
 
 SECONDS_TO_LEAVE = 3  # once another process has died
+FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LOOPBACK = {"linux": "lo", "darwin": "lo0"}
 
 
@@ -51,6 +52,7 @@ def _start(rank: int, count: int, place: Path) -> subprocess.Popen[bytes]:
         "RANK": str(rank),
         "LOCAL_RANK": str(rank),
         "WORLD_SIZE": str(count),
+        LAUNCHER: str(os.getpid()),
         RENDEZVOUS: f"file://{place / 'rendezvous'}",
     }
     environ.setdefault("OMP_NUM_THREADS", str(max(1, hardware.cores() // count)))
@@ -72,10 +74,10 @@ def _messages(place: Path, rank: int) -> Path:
 def _signals_forwarded(started: list[subprocess.Popen[bytes]]) -> Iterator[None]:
     def forward(number: int, _frame: object) -> None:
         for process in started:
-            if process.poll() is None:
-                process.send_signal(number)
+            if process.poll() is None:  # a terminal that was closed is a wish to stop as well
+                process.send_signal(signal.SIGTERM if number == signal.SIGHUP else number)
 
-    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, forward) for number in FORWARDED}
     try:
         yield
     finally:

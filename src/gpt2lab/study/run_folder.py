@@ -14,12 +14,12 @@ import yaml
 from gpt2lab.core import environment, files, hardware
 from gpt2lab.core import settings as strict
 from gpt2lab.core.errors import UserError
-from gpt2lab.study.settings import RunSettings, resumed
+from gpt2lab.study.settings import AnySettings, resumed
 from gpt2lab.text.corpus import Corpus
 from gpt2lab.train.plan import Plan
 from gpt2lab.train.processes import Team
 
-LIMITS = ("steps", "tokens", "epochs", "minutes")
+LIMITS = ("steps", "tokens", "epochs", "minutes", "patience")
 WHERE = {"data", "device", "track"}  # the corpus may have moved: what it holds is checked by its hash
 HOW = ("threads", "processes", "torch", "device", "precision", "compile", "micro_batch")
 SAME_UP_TO_ROUNDING = ("micro_batch", "compile")  # settings that --allow-different lets change
@@ -34,18 +34,18 @@ class Intent:
     allow_different: bool = False
 
 
-def finished(out: Path, settings: RunSettings, intent: Intent) -> dict[str, Any] | None:
+def finished(out: Path, settings: AnySettings, intent: Intent) -> dict[str, Any] | None:
     """A finished run's record, where nothing is left to do."""
     if not (out / "run.json").is_file():
         return None
     stored = files.read_json(out / "run.json")
-    if stored["state"] != "finished" or (intent.extend and _longer(out, settings)):
+    if stored["state"] != "finished" or (intent.extend and _other_limits(out, settings)):
         return None
     refuse_change(out, settings, intent)
     return stored
 
 
-def begun(out: Path, settings: RunSettings, corpus: Corpus, intent: Intent) -> dict[str, Any] | None:
+def begun(out: Path, settings: AnySettings, corpus: Corpus, intent: Intent) -> dict[str, Any] | None:
     """The record of a run that goes on; None where none has begun."""
     if (out / "study.json").is_file():
         raise UserError("a study is here", place=out, way_out="choose another --out")
@@ -53,9 +53,7 @@ def begun(out: Path, settings: RunSettings, corpus: Corpus, intent: Intent) -> d
         return None
     stored = files.read_json(out / "run.json")
     if not (intent.resume or intent.extend):
-        raise UserError(
-            f"an {stored['state']} run is here", place=out, way_out=f"gpt2lab pretrain --resume --out {out}"
-        )
+        raise UserError(f"an {stored['state']} run is here", place=out, way_out=resume_command(stored["kind"], out))
     refuse_change(out, settings, intent)
     for what, now in {"corpus": corpus.hash, "tokenizer": corpus.manifest["tokenizer"]["hash"]}.items():
         if stored[what] != now:
@@ -70,6 +68,7 @@ def decided(plan: Plan, team: Team) -> dict[str, Any]:
     return {
         "steps": plan.steps,
         "last_row": plan.last_row,
+        "partial": plan.partial,
         "rows": plan.rows,
         "batch_rows": plan.batch_rows,
         "micro_batch": plan.micro_batch,
@@ -94,7 +93,12 @@ def refuse_other_circumstances(stored: dict[str, Any], now: dict[str, Any], out:
 
 
 def write(
-    out: Path, settings: RunSettings, corpus: Corpus, choices: dict[str, Any], before: dict[str, Any] | None
+    out: Path,
+    settings: AnySettings,
+    corpus: Corpus,
+    choices: dict[str, Any],
+    before: dict[str, Any] | None,
+    lineage: dict[str, Any] | None = None,
 ) -> None:
     """run.json and run.yaml as the run begins or goes on."""
     record = before or {
@@ -103,9 +107,10 @@ def write(
         "corpus": corpus.hash,
         "tokenizer": corpus.manifest["tokenizer"]["hash"],
         "environment": environment.record(),
+        "base": lineage,
     }
-    files.write_json(out / "run.json", {**record, "state": "unfinished", "decided": choices})
     files.write_text(out / "run.yaml", yaml.safe_dump(settings.as_dict(), sort_keys=False, allow_unicode=True))
+    files.write_json(out / "run.json", {**record, "state": "unfinished", "decided": choices})
 
 
 def finish(out: Path, facts: dict[str, Any]) -> dict[str, Any]:
@@ -114,12 +119,12 @@ def finish(out: Path, facts: dict[str, Any]) -> dict[str, Any]:
     return stored
 
 
-def resume_command(out: Path, processes: int = 1) -> str:
+def resume_command(kind: str, out: Path, processes: int = 1) -> str:
     several = f" --processes {processes}" if processes > 1 else ""
-    return f"gpt2lab pretrain --resume --out {shlex.quote(str(out))}{several}"
+    return f"gpt2lab {kind} --resume --out {shlex.quote(str(out))}{several}"
 
 
-def refuse_change(out: Path, settings: RunSettings, intent: Intent) -> None:
+def refuse_change(out: Path, settings: AnySettings, intent: Intent) -> None:
     there, wanted = _compared(resumed(out), intent), _compared(settings, intent)
     if changed := strict.differences(there, wanted):
         raise UserError(
@@ -127,14 +132,14 @@ def refuse_change(out: Path, settings: RunSettings, intent: Intent) -> None:
         )
 
 
-def _compared(settings: RunSettings, intent: Intent) -> dict[str, Any]:
+def _compared(settings: AnySettings, intent: Intent) -> dict[str, Any]:
     values = {key: value for key, value in settings.as_dict().items() if key not in WHERE}
     free = (LIMITS if intent.extend else ()) + (SAME_UP_TO_ROUNDING if intent.allow_different else ())
     values["train"] = {key: value for key, value in values["train"].items() if key not in free}
     return values
 
 
-def _longer(out: Path, settings: RunSettings) -> bool:
+def _other_limits(out: Path, settings: AnySettings) -> bool:
     there, wanted = resumed(out).train, settings.train
     return any(getattr(there, name) != getattr(wanted, name) for name in LIMITS)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 from gpt2lab.core.errors import UserError
-from gpt2lab.core.settings import Settings, resolve
+from gpt2lab.core.settings import Settings, read_yaml, resolve
 from gpt2lab.generate.settings import SamplingSettings
-from gpt2lab.model.settings import ModelSettings
+from gpt2lab.model.settings import DropoutSettings, LoraSettings, ModelSettings, PartialSettings
 from gpt2lab.train.settings import Every, TrainSettings
 
 
@@ -39,9 +39,34 @@ class RunSettings(Settings):
     track: TrackSettings = TrackSettings()
 
 
-def resumed(run: Path) -> RunSettings:
+class TuneSettings(Settings):
+    kind: Literal["finetune"] = "finetune"
+    """What the run does."""
+    base: str
+    """The model to begin from."""
+    data: str
+    """The corpus folder."""
+    method: Literal["full", "lora", "partial"]
+    """What moves."""
+    task: Literal["text", "labels"] = "text"
+    """What is learned."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 or mps."""
+    model: DropoutSettings = DropoutSettings()
+    train: TrainSettings = TrainSettings()
+    lora: LoraSettings = LoraSettings()
+    partial: PartialSettings = PartialSettings()
+    sample: SampleSettings = SampleSettings()
+    track: TrackSettings = TrackSettings()
+
+
+AnySettings = RunSettings | TuneSettings
+KINDS: dict[str, type[RunSettings] | type[TuneSettings]] = {"pretrain": RunSettings, "finetune": TuneSettings}
+
+
+def resumed(run: Path) -> AnySettings:
     """Of a run that has begun, as they were stored."""
     path = run / "run.yaml"
     if not path.is_file():
         raise UserError("there is no run here to resume", place=run, way_out="start it without --resume")
-    return resolve(RunSettings, file=path)
+    return resolve(KINDS[read_yaml(path)[0].get("kind", "pretrain")], file=path)

@@ -13,8 +13,8 @@ from gpt2lab.generate.generate import generate
 from gpt2lab.model.config import GPT2_VOCABULARY, GPT2Config, describe, flops_per_token, parameter_count
 from gpt2lab.model.reading import read_language_model
 from gpt2lab.study import report
+from gpt2lab.study.pretrain import pretrain
 from gpt2lab.study.recipe import Recipe
-from gpt2lab.study.run import pretrain
 from gpt2lab.study.run_folder import Intent
 from gpt2lab.study.settings import RunSettings
 from gpt2lab.text import tokenizer as tokenizers

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from gpt2lab.core.errors import missing_extra
-from gpt2lab.study.settings import RunSettings
+from gpt2lab.study.settings import AnySettings
 from gpt2lab.train.journal import numbers
 from gpt2lab.train.loop import Sink
 
 
-def open_sink(settings: RunSettings, out: Path) -> tuple[Sink, Callable[[], object]]:
+def open_sink(settings: AnySettings, out: Path) -> tuple[Sink, Callable[[], object]]:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:

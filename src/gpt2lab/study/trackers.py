@@ -8,22 +8,29 @@ from pathlib import Path
 from typing import Any
 
 from gpt2lab.core import console
+from gpt2lab.core.errors import UserError
 from gpt2lab.study import tensorboard_sink, wandb_sink
-from gpt2lab.study.settings import RunSettings
+from gpt2lab.study.settings import AnySettings
 from gpt2lab.train.loop import Sink
 from gpt2lab.train.processes import Team
 
-Opener = Callable[[RunSettings, Path], tuple[Sink, Callable[[], object]]]
+Opener = Callable[[AnySettings, Path], tuple[Sink, Callable[[], object]]]
 OPENERS: dict[str, Opener] = {"tensorboard": tensorboard_sink.open_sink, "wandb": wandb_sink.open_sink}
 
 
 @contextlib.contextmanager
-def opened(settings: RunSettings, out: Path, team: Team) -> Iterator[list[Sink]]:
+def opened(settings: AnySettings, out: Path, team: Team) -> Iterator[list[Sink]]:
     """The sinks that were asked for; one that fails says so once and is left alone."""
     sinks: list[Sink] = []
     with contextlib.ExitStack() as stack:
         for name in settings.track.sinks if team.leads else ():
-            sink, close = OPENERS[name](settings, out)
+            try:
+                sink, close = OPENERS[name](settings, out)
+            except UserError:
+                raise
+            except Exception as error:
+                console.warn(f"{name} could not begin, and is left out: {type(error).__name__}: {error}")
+                continue
             sinks.append(_harmless(name, sink))
             stack.callback(_harmless(name, lambda _, close=close: close()), {})
         yield sinks

@@ -1,7 +1,7 @@
 """Batches as a pure function of corpus, seed and step: there is no state to save and none to lose.
 
 A kind of rows says how many there are, how long each is, and makes a batch of any of them. Which rows a step's batch
-holds, and in which order, is `rows_of_step`; it knows nothing of processes, micro-batches or interruptions.
+holds, and in which order, is `rows_from`; it knows nothing of processes, micro-batches or interruptions.
 """
 
 from __future__ import annotations
@@ -268,9 +268,9 @@ class Mixture:
         return found
 
 
-def rows_of_step(rows: Rows, batch_rows: int, seed: int, step: int) -> Integers:
-    """Which rows the batch of `step` (from 0) holds; a mixture has its own order, without epochs."""
-    places = np.arange(step * batch_rows, (step + 1) * batch_rows)
+def rows_from(rows: Rows, first: int, after: int, seed: int) -> Integers:
+    """The rows at the places [first, after) of the endless order; a mixture has its own, without epochs."""
+    places = np.arange(first, after)
     return rows.keys(places, seed) if isinstance(rows, Mixture) else shuffled(rows.rows, places, seed)
 
 
@@ -297,7 +297,7 @@ def by_length(lengths: Integers, token_budget: int) -> Iterator[Integers]:
         yield np.array(group)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
 def _order(rows: int, seed: int, epoch: int) -> Integers:
     return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(rows)
 

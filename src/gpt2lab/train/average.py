@@ -16,7 +16,10 @@ class Average:
     @torch.no_grad()
     def follow(self, step: int, steps: int) -> None:
         """After the step that is counted from 0."""
-        if not self.share or step < steps * (1 - self.share):
+        if not self.share:
+            return
+        if step < steps * (1 - self.share):
+            self.count, self.means = 0, {}  # a run that was prolonged may hold an earlier mean
             return
         self.count += 1
         if not self.means:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 from dataclasses import dataclass
@@ -57,18 +58,29 @@ def newest(folder: Path) -> Checkpoint | None:
         try:
             return opened(path)
         except UserError as error:
-            path.rename(path.with_name(f"damaged-{path.name}"))
-            console.warn(f"checkpoint left out, and set aside as damaged-{path.name}: {error}")
+            aside = _free_name(path.with_name(f"damaged-{path.name}"))
+            path.rename(aside)
+            console.warn(f"checkpoint left out, and set aside as {aside.name}: {error}")
     return None
 
 
 def opened(path: Path) -> Checkpoint:
     about = files.read_json(path / ABOUT)
+    if not isinstance(about, dict) or not {"step", "sha256", "sizes", "watch"} <= about.keys():
+        raise UserError("the checkpoint is damaged: it does not say what it is", place=path / ABOUT)
     for name, expected in about["sha256"].items():
         file = path / name
         if not file.is_file() or files.sha256(file) != expected:
             raise UserError("the checkpoint is damaged: its hash does not agree", place=file)
     return Checkpoint(path, about)
+
+
+def _free_name(path: Path) -> Path:
+    return next(
+        name
+        for number in itertools.count(1)
+        if not (name := path if number == 1 else Path(f"{path}-{number}")).exists()
+    )
 
 
 def paths(folder: Path) -> list[Path]:

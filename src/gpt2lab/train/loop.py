@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
+import torch
 from torch import nn
 
 from gpt2lab.core import console, hardware
@@ -29,7 +30,9 @@ from gpt2lab.train.watch import Watch, watching
 
 SECONDS_BETWEEN_CHECKPOINTS = 600
 BAD_IN_A_ROW = 10
+OVERFLOWS_IN_A_ROW = 40  # more halvings of the loss scale than there are exponents
 
+Weights = Literal["last", "best", "average"]
 Sink = Callable[[dict[str, Any]], None]
 
 
@@ -49,6 +52,7 @@ class Outcome:
     saved: bool
     best_step: int | None
     early: bool
+    weights: Weights = "last"  # which of them the model holds
 
 
 def train(
@@ -60,6 +64,8 @@ def train(
     probes: Sequence[Probe] = (),
     team: Team = ALONE,
     sinks: Sequence[Sink] = (),
+    *,
+    prolonged: bool = False,
 ) -> Outcome:
     """From the newest checkpoint in `folder`, or from the start, to the end or an interruption.
 
@@ -68,10 +74,12 @@ def train(
     state = State(model, plan)
     found = load(folder / "checkpoints", state, team)
     loop = _Loop(model, objective, rows, plan, folder, probes, team, sinks, state, found)
+    if prolonged:
+        loop.watch.looks_since = 0
     try:
         with stop_signals() as stop:
             loop.run(stop)
-        return loop.finish()
+            return loop.finish()
     finally:
         loop.close()
 
@@ -82,6 +90,7 @@ def load(folder: Path, state: State, team: Team = ALONE) -> checkpoint.Checkpoin
     team.wait()
     if not team.leads:
         found = checkpoint.newest(folder)
+    _refuse_different_starts(found, state, team)
     if found:
         state.load_weights(found.weights())
         state.load_others(found.others())
@@ -89,6 +98,18 @@ def load(folder: Path, state: State, team: Team = ALONE) -> checkpoint.Checkpoin
         team.take_from_first(list(state.weights().values()))
         state.masters.publish()
     return found
+
+
+def _refuse_different_starts(found: checkpoint.Checkpoint | None, state: State, team: Team) -> None:
+    """Processes that begin from different steps would train different models."""
+    own = torch.tensor([found.step if found else 0], device=next(iter(state.weights().values())).device)
+    first = own.clone()
+    team.take_from_first([first])
+    if int(first) != int(own):
+        raise Failed(
+            f"this process found the checkpoint of step {int(own):,}, and the first one that of step {int(first):,}",
+            way_out="all machines must see the same run folder",
+        )
 
 
 class _Loop:
@@ -111,12 +132,14 @@ class _Loop:
         self.step = found.step if found else 0
         self.watch: Watch = watching(plan.settings, found.about["watch"] if found else None)
         self.journal = Journal(folder, found.about["sizes"] if found else None) if team.leads else None
+        if found:
+            plan = replace(plan, micro_batch=min(plan.micro_batch, found.about["micro_batch"]))
         self.stepper = Stepper(model, loss_function(objective, model, plan.settings.compile), plan, state, team)
         self.saver = Saver(self.folder, plan.settings.keep)
         self.saver.last_good = found.step if found else None
         self.bad_in_a_row = found.about["bad_in_a_row"] if found else 0
         self.saved_at = time.monotonic()
-        self.stopping = False
+        self.stopping = self.asked_to_save = False
         self.mark = time.perf_counter()
 
     def run(self, stop: Stop) -> None:
@@ -130,7 +153,7 @@ class _Loop:
             batches = ahead(self._batch, self.step, plan.steps)
             self.mark = time.perf_counter()
             for step, batch in enumerate(batches, self.step + 1):
-                reading = self.stepper.update(batch, step - 1, stop=stop.asked)
+                reading = self.stepper.update(batch, step - 1, stop=stop.asked, save=self._is_overdue())
                 if unread is not None:
                     self._note(unread, bar)
                 self.step, unread = step, None
@@ -147,25 +170,28 @@ class _Loop:
 
     def finish(self) -> Outcome:
         """The best weights are put back into the model, in full precision."""
-        finished = self.step == self.plan.steps or self.watch.has_lost_patience
+        finished = self.step >= self.plan.steps or self.watch.has_lost_patience
         self._save()
         self.saver.finish()
         self.team.wait()
         best = self.watch.best_step
+        weights: Weights = "last"
         if finished and self.state.average.means:
             self.state.load_weights(self.state.average.means)
+            weights = "average"
         elif finished and best is not None and best != self.step:
-            self._return_to(best)
+            weights = self._return_to(best)
         self.state.masters.restore()
         saved = self.saver.last_good == self.step or not self.team.leads
-        return Outcome(self.step, finished, saved, best, self.step < self.plan.steps)
+        return Outcome(self.step, finished, saved, best, self.step < self.plan.steps, weights)
 
-    def _return_to(self, best: int) -> None:
+    def _return_to(self, best: int) -> Weights:
         path = checkpoint.folder_of(self.folder, best)
         if path.is_dir():
             self.state.load_weights(checkpoint.opened(path).weights())
-        else:
-            console.warn(f"the best step, {best:,}, could not be saved; the model is the last one")
+            return "best"
+        console.warn(f"the best step, {best:,}, could not be saved; the model is the last one")
+        return "last"
 
     def close(self) -> None:
         if self.journal:
@@ -180,13 +206,14 @@ class _Loop:
         spent = time.perf_counter() - self.mark
         if reading.skipped:
             record["overflowed" if reading.overflowed else "skipped"] = True
-        self.bad_in_a_row = self.bad_in_a_row + 1 if record.get("skipped") else 0
+        self.bad_in_a_row = self.bad_in_a_row + 1 if reading.skipped else 0
         self.model.eval()
         for probe in looks:
             record |= probe(self.model, reading.step)
         self.stopping = self.stopping or reading.stop
+        self.asked_to_save = self.asked_to_save or reading.save
         self._write(record, spent, bar)
-        if self.bad_in_a_row >= BAD_IN_A_ROW:
+        if self.bad_in_a_row >= (OVERFLOWS_IN_A_ROW if reading.overflowed else BAD_IN_A_ROW):
             self._give_up()
         self.mark = time.perf_counter()
         return self.watch.look(record, reading.step)
@@ -218,22 +245,30 @@ class _Loop:
         self.saver.finish()
         good = self.saver.last_good
         raise Failed(
-            f"{BAD_IN_A_ROW} steps in a row were not finite, so training stops",
+            f"{self.bad_in_a_row} steps in a row were not finite, so training stops",
             place=f"step {self.step:,}",
-            way_out="try a lower train.learning_rate or a longer train.warmup"
-            + (f"; the checkpoint of step {good:,} is good" if good else ""),
+            way_out="a new run with a lower train.learning_rate or a longer train.warmup"
+            + (f"; the checkpoint of step {good:,} of this one is good" if good else ""),
         )
+
+    def _is_overdue(self) -> bool:
+        """By the first process's clock, which all then read: two clocks would part the processes."""
+        timed = self.plan.settings.checkpoint_every == "auto" and self.team.leads
+        return timed and time.monotonic() - self.saved_at > SECONDS_BETWEEN_CHECKPOINTS
 
     def _is_save_due(self) -> bool:
         every = self.plan.settings.checkpoint_every
-        if every == "auto":
-            return self.step == self.plan.steps or time.monotonic() - self.saved_at > SECONDS_BETWEEN_CHECKPOINTS
-        return self.plan.is_due(every, self.step)
+        return self.asked_to_save or self.plan.is_due(0 if every == "auto" else every, self.step)
 
     def _save(self) -> None:
-        self.saved_at = time.monotonic()
+        self.saved_at, self.asked_to_save = time.monotonic(), False
         if not self.journal:
             return
         watch, bad = self.watch.state(), self.bad_in_a_row
-        about = {"sizes": self.journal.sizes(), "watch": watch, "bad_in_a_row": bad}
+        about = {
+            "sizes": self.journal.sizes(),
+            "watch": watch,
+            "bad_in_a_row": bad,
+            "micro_batch": self.stepper.micro_batch,
+        }
         self.saver.save(self.step, self.state.weights(), self.state.others(), about)

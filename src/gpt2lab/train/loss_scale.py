@@ -5,16 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-FIRST, MOST = 2.0**16, 2.0**24
+FIRST, MOST = 2.0**16, 2.0**24  # of a loss that is a mean; ours is a sum, and is scaled by so much less
 STEPS_TO_GROW = 2000
 
 
 class LossScale:
     """Halved after a step that overflowed, doubled after two thousand that did not. 1 where it is not needed."""
 
-    def __init__(self, needed: bool, device: torch.device) -> None:
+    def __init__(self, needed: bool, targets: int, device: torch.device) -> None:
         self.needed = needed
-        self.factor = torch.tensor(FIRST if needed else 1.0, device=device)
+        self.factor = torch.tensor(FIRST / max(1, targets) if needed else 1.0, device=device)
         self.streak = torch.zeros((), device=device)
 
     def follow(self, bad: Tensor) -> None:
@@ -28,6 +28,6 @@ class LossScale:
         return {"loss_scale/factor": self.factor, "loss_scale/streak": self.streak} if self.needed else {}
 
     def load(self, state: dict[str, Tensor]) -> None:
-        if self.needed:
+        if self.needed and "loss_scale/factor" in state:  # the run may have been in bf16 before
             self.factor.copy_(state["loss_scale/factor"])
             self.streak.copy_(state["loss_scale/streak"])

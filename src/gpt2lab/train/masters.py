@@ -48,6 +48,11 @@ class Masters:
         if moved:
             torch._foreach_copy_([self.copies[name].data for name in moved], [self.parameters[name] for name in moved])
 
+    def forget_gradients(self) -> None:
+        """Of the masters and, where memory ended in the middle of a way back, of the copies."""
+        for parameter in (*self.parameters.values(), *self.copies.values()):
+            parameter.grad = None
+
     def restore(self) -> None:
         """The model holds its full weights again, and computes in fp32."""
         for hook in self.hooks:

@@ -23,6 +23,11 @@ def of_state(config: GPT2Config, trainable: int, settings: TrainSettings, precis
     return 4 * weights + 4 * trainable + 8 * trainable + copies + average
 
 
+def of_saving(trainable: int, settings: TrainSettings, kind: str) -> int:
+    """What is copied before it is written, where the state is in main memory."""
+    return (12 + (4 if settings.average else 0)) * trainable if kind == "cpu" else 0
+
+
 def of_activations(config: GPT2Config, tokens: int, settings: TrainSettings, precision: str) -> int:
     number = 4 if precision == "fp32" else 2
     widths = (
@@ -34,7 +39,8 @@ def of_activations(config: GPT2Config, tokens: int, settings: TrainSettings, pre
 def needed(config: GPT2Config, trainable: int, tokens: int, settings: TrainSettings, precision: str, kind: str) -> int:
     chunk = 3 * int(CHUNK_BYTES.get(kind, CHUNK_BYTES["cuda"]))
     state = of_state(config, trainable, settings, precision)
-    return state + of_activations(config, tokens, settings, precision) + chunk
+    passing = of_activations(config, tokens, settings, precision) + chunk
+    return state + max(passing, of_saving(trainable, settings, kind))
 
 
 def micro_batch(

@@ -55,10 +55,6 @@ class Mover:
             torch._foreach_div_([p.grad for p in self._adamw_parameters() if p.grad is not None], divisor)
             self.adamw.step()
 
-    def forget_gradients(self) -> None:
-        for parameter in self.parameters.values():
-            parameter.grad = None
-
     def state(self) -> dict[str, Tensor]:
         """All that has to be saved."""
         found = {f"{name}/momentum": tensor for name, tensor in self.momenta.items()}

@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor
 
-from gpt2lab.model.gpt2 import GPT2
+from gpt2lab.model.gpt2 import GPT2, GPT2Classifier
 from gpt2lab.text.batches import UNSCORED
 from gpt2lab.train.cross_entropy import summed_nll, token_nll
 from gpt2lab.train.feed import Inputs
@@ -23,6 +24,11 @@ def language_modelling(model: GPT2, inputs: Inputs) -> Tensor:
         return summed_nll(x_BTC.flatten(0, 1), model.lm_head.weight, model.padding_bias, inputs.targets.flatten())
     scored = inputs.targets != UNSCORED
     return summed_nll(x_BTC[scored], model.lm_head.weight, model.padding_bias, inputs.targets[scored])
+
+
+def classification(model: GPT2Classifier, inputs: Inputs) -> Tensor:
+    assert inputs.labels is not None
+    return F.cross_entropy(model(inputs.ids, inputs.mask).float(), inputs.labels, reduction="sum")
 
 
 def token_losses(model: GPT2, ids_BT: Tensor, targets_BT: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from gpt2lab.core.errors import UserError
-from gpt2lab.text.batches import Rows, rows_of_step
+from gpt2lab.text.batches import Rows, rows_from
 from gpt2lab.train import schedule
 from gpt2lab.train.settings import Every, TrainSettings
 
@@ -28,6 +28,8 @@ class Plan:
     micro_batch: int
     steps: int
     last_row: int | None = None  # rows in all, where epochs end the run within a batch
+    partial: tuple[tuple[int, int], ...] = ()  # (step, rows) of batches that an earlier end left short by so many rows
+    block: int = 1
     flops_a_token: int = 0
     peak_flops: float | None = None  # known or measured, of this device
 
@@ -35,8 +37,15 @@ class Plan:
         return schedule.rate(step, self.steps, self.settings)
 
     def rows_of(self, rows: Rows, step: int) -> NDArray[np.int64]:
-        found = rows_of_step(rows, self.batch_rows, self.settings.seed, step)
-        return found if self.last_row is None else found[: max(0, self.last_row - step * self.batch_rows)]
+        """Of the step counted from 0."""
+        first, after = self.first_row(step), self.first_row(step + 1)
+        if self.last_row is not None:
+            after = min(after, self.last_row)
+        return rows_from(rows, first, max(first, after), self.settings.seed)
+
+    def first_row(self, step: int) -> int:
+        """How many rows were seen before this step."""
+        return step * self.batch_rows - sum(missing for ended, missing in self.partial if step > ended)
 
     def utilisation(self, tokens_a_second: float) -> float | None:
         """The share of the device's matrix products that the model's own arithmetic takes."""
@@ -52,7 +61,7 @@ class Plan:
 
 
 def epochs_done(step: int, plan: Plan) -> int:
-    return step * plan.batch_rows // plan.rows
+    return plan.first_row(step) // plan.rows
 
 
 def batch_rows(settings: TrainSettings, block: int) -> int:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +17,7 @@ from torch import Tensor
 from gpt2lab.core.errors import Failed, UserError
 
 RENDEZVOUS = "GPT2LAB_RENDEZVOUS"  # where the processes of our own launcher meet
+LAUNCHER = "GPT2LAB_LAUNCHER"  # its process
 LAUNCHERS = {"SLURM_NTASKS": "SLURM_PROCID", "OMPI_COMM_WORLD_SIZE": "OMPI_COMM_WORLD_RANK", "PMI_SIZE": "PMI_RANK"}
 
 
@@ -68,11 +72,34 @@ def join(device: torch.device) -> Team:
         refuse_copies(os.environ)
         return ALONE
     if not dist.is_initialized():
-        backend = "nccl" if device.type == "cuda" else "gloo"
+        gpu = device.type == "cuda"
+        if gpu:
+            torch.cuda.set_device(device)
         dist.init_process_group(
-            backend, init_method=os.environ.get(RENDEZVOUS, "env://"), rank=int(os.environ["RANK"]), world_size=size
+            "nccl" if gpu else "gloo",
+            init_method=os.environ.get(RENDEZVOUS, "env://"),
+            rank=int(os.environ["RANK"]),
+            world_size=size,
+            device_id=device if gpu else None,
         )
     return Team(dist.get_rank(), dist.get_world_size())
+
+
+def by_our_launcher() -> bool:
+    return RENDEZVOUS in os.environ
+
+
+def die_with_launcher() -> None:
+    """A launcher that was killed cannot tell its processes; without this they would train on, unseen."""
+    launcher = os.environ.get(LAUNCHER)
+    if launcher:
+        threading.Thread(target=_watch, args=(int(launcher),), daemon=True).start()
+
+
+def _watch(launcher: int) -> None:
+    while os.getppid() == launcher:
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def leave() -> None:
@@ -83,7 +110,10 @@ def leave() -> None:
 def own_device(wanted: torch.device) -> torch.device:
     """Each process of a machine has a GPU of its own."""
     if wanted.type == "cuda" and "LOCAL_RANK" in os.environ:
-        return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        own, count = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if own >= count:
+            raise UserError(f"there are {count} GPUs here, and this is process {own + 1}", way_out="fewer processes")
+        return torch.device("cuda", own)
     return wanted
 
 

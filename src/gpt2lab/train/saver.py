@@ -39,7 +39,7 @@ class Saver:
             checkpoint.write(self.folder, step, weights, others, about)
             self.last_good = step
             checkpoint.prune(self.folder, self.keep, about["watch"]["best_step"])
-        except OSError as error:
+        except Exception as error:  # whatever happens to a file, training goes on
             safe = f"the one of step {self.last_good:,} is whole" if self.last_good else "there is none yet"
             console.warn(f"the checkpoint of step {step:,} could not be written ({error}); {safe}; training goes on")
 

@@ -18,7 +18,7 @@ class State:
         parted = groups.split(model, plan.settings)
         self.masters = Masters(model, torch.bfloat16 if plan.precision == "bf16" else torch.float32)
         self.mover = Mover(parted, self.masters, plan.settings, plan.device)
-        self.scale = LossScale(plan.precision == "fp16", plan.device)
+        self.scale = LossScale(plan.precision == "fp16", plan.micro_batch * plan.block, plan.device)
         self.average = Average(self.masters.parameters, plan.settings.average)
 
     def weights(self) -> dict[str, Tensor]:

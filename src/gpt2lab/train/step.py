@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -11,42 +12,55 @@ from torch import Tensor, nn
 
 from gpt2lab.core import console
 from gpt2lab.text.batches import Batch
-from gpt2lab.train.feed import Inputs, micro_batches
+from gpt2lab.train.feed import Inputs, is_gpu, micro_batches
 from gpt2lab.train.plan import Plan
 from gpt2lab.train.processes import Team
 from gpt2lab.train.randomness import seed_torch
 from gpt2lab.train.state import State
 
 
-@dataclass(frozen=True)
 class Reading:
-    """What a step says of itself. It is on the device: reading it waits for the step."""
+    """What a step says of itself: on its way from the device at once, waited for when it is read."""
 
-    step: int
-    rate: float
-    sums: Tensor  # ΣNLL, Σtargets, how many processes were asked to stop
-    norm: Tensor
-    bad: Tensor
-    loss_scale: bool
+    def __init__(self, step: int, rate: float, numbers: Tensor, loss_scale: bool) -> None:
+        self.step, self.rate, self.loss_scale = step, rate, loss_scale
+        self._arrived: torch.cuda.Event | None = None
+        if is_gpu(numbers.device):
+            self._numbers = torch.empty(numbers.shape, pin_memory=True)
+            self._numbers.copy_(numbers, non_blocking=True)
+            self._arrived = torch.cuda.Event()
+            self._arrived.record()
+        else:
+            self._numbers = numbers
+
+    @cached_property
+    def numbers(self) -> list[float]:
+        """ΣNLL, Σtargets, who asked to stop, who asked to save, the gradient's norm, whether the step was masked."""
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        return self._numbers.tolist()
 
     def values(self) -> dict[str, Any]:
-        nll, targets, _ = self.sums.tolist()
+        nll, targets, _, _, norm, _ = self.numbers
         found: dict[str, Any] = {"step": self.step, "loss": nll / max(1.0, targets), "rate": self.rate}
-        found |= {"gradient_norm": self.norm.item(), "tokens": round(targets)}
-        return found
+        return found | {"gradient_norm": norm, "tokens": round(targets)}
 
     @property
     def skipped(self) -> bool:
-        return bool(self.bad.item())
+        return bool(self.numbers[5])
 
     @property
     def overflowed(self) -> bool:
         """A gradient too large for fp16, though the loss was fine: the loss scale sees to it."""
-        return self.loss_scale and self.skipped and bool(torch.isfinite(self.sums[0]).item())
+        return self.loss_scale and self.skipped and math.isfinite(self.numbers[0])
 
     @property
     def stop(self) -> bool:
-        return bool(self.sums[2].item())
+        return bool(self.numbers[2])
+
+    @property
+    def save(self) -> bool:
+        return bool(self.numbers[3])
 
 
 class Stepper:
@@ -56,12 +70,16 @@ class Stepper:
         self.model, self.loss, self.plan, self.state, self.team = model, loss, plan, state, team
         self.micro_batch = plan.micro_batch
 
-    def update(self, batch: Batch, step: int, *, stop: bool = False, pretend: bool = False) -> Reading:
-        """`step` counts from 0. A pretended step computes everything and changes nothing: for measuring."""
+    def update(
+        self, batch: Batch, step: int, *, stop: bool = False, save: bool = False, pretend: bool = False
+    ) -> Reading:
+        """`step` counts from 0. What one process asks for, all will read. A pretended step changes nothing."""
         settings, state = self.plan.settings, self.state
         self.model.train()
         nll = self._gradient(batch, step)
-        sums = torch.stack([nll, torch.full_like(nll, batch.scored), torch.full_like(nll, stop)])
+        sums = torch.stack(
+            [nll, torch.full_like(nll, batch.scored), torch.full_like(nll, stop), torch.full_like(nll, save)]
+        )
         gradients = state.mover.gradients()
         self.team.add_up([sums, *gradients])
         size = torch.nn.utils.get_total_norm(gradients)
@@ -72,12 +90,13 @@ class Stepper:
         share = self.plan.rate(step)
         masked = torch.ones_like(bad) if pretend else bad
         state.mover.step(share, targets * state.scale.factor * excess, masked)
-        state.mover.forget_gradients()
+        state.masters.forget_gradients()
         if not pretend:
             state.scale.follow(bad)
             state.masters.publish()
             state.average.follow(step, self.plan.steps)
-        return Reading(step + 1, share * settings.learning_rate, sums, norm, bad, state.scale.needed)
+        numbers = torch.cat([sums, torch.stack([norm, bad])])
+        return Reading(step + 1, share * settings.learning_rate, numbers, state.scale.needed)
 
     def _gradient(self, batch: Batch, step: int) -> Tensor:
         while True:
@@ -86,7 +105,7 @@ class Stepper:
             except torch.OutOfMemoryError:
                 if self.micro_batch == 1:
                     raise
-            self.state.mover.forget_gradients()
+            self.state.masters.forget_gradients()
             self.micro_batch = -(-self.micro_batch // 2)
             torch.cuda.empty_cache()
             console.warn(f"out of GPU memory: micro-batches of {self.micro_batch} rows from here on, the same update")

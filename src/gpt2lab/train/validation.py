@@ -11,8 +11,8 @@ import torch
 
 from gpt2lab.core.console import Progress
 from gpt2lab.model.gpt2 import GPT2
-from gpt2lab.text.batches import Blocks, rows_of_process
-from gpt2lab.train.feed import to_inputs
+from gpt2lab.text.batches import Blocks, Labelled, rows_of_process
+from gpt2lab.train.feed import micro_batches, to_inputs
 from gpt2lab.train.objectives import token_losses
 from gpt2lab.train.processes import ALONE, Team
 from gpt2lab.train.settings import Every
@@ -42,6 +42,32 @@ def summed_loss(
     sums = torch.tensor([total, scored], dtype=torch.float64, device=device if team.size > 1 else "cpu")
     team.add_up([sums])
     return float(sums[0]), int(sums[1])
+
+
+@dataclass(frozen=True)
+class ValidateLabels:
+    """The probe that looks at the classes of held-out texts."""
+
+    held_out: Labelled
+    every: Every
+    team: Team = ALONE
+
+    @torch.no_grad()
+    def __call__(self, model: Any, step: int) -> dict[str, Any]:
+        device = next(model.parameters()).device
+        own = rows_of_process(np.arange(self.held_out.rows), self.team.rank, self.team.size)
+        sums = torch.zeros(3, dtype=torch.float64)
+        for rows in _groups(own, 64):
+            for inputs in micro_batches(self.held_out.batch(rows), 16, device):
+                assert inputs.labels is not None
+                logits = model(inputs.ids, inputs.mask).float()
+                loss = torch.nn.functional.cross_entropy(logits, inputs.labels, reduction="sum")
+                right = (logits.argmax(-1) == inputs.labels).sum()
+                sums += torch.tensor([loss.item(), right.item(), len(logits)], dtype=torch.float64)
+        sums = sums.to(device) if self.team.size > 1 else sums
+        self.team.add_up([sums])
+        loss, right, count = sums.tolist()
+        return {"validation_loss": loss / count, "validation_accuracy": right / count, "validation_texts": int(count)}
 
 
 def _groups(rows: np.ndarray, size: int) -> list[np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,9 @@ class Watch:
         """Whether this step is the best so far; a record that does not hold the key is no look."""
         value = record.get(self.key)
         if value is None:
+            return False
+        if not math.isfinite(value):
+            self.looks_since += 1
             return False
         if self.best is None or self._gain(value) > self.minimum_change:
             self.best, self.best_step, self.looks_since = value, step, 0

@@ -1,0 +1,125 @@
+"""Low-rank adapters on our modules, by PEFT; their folders open in PEFT on transformers' GPT-2 with equal logits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from gpt2lab.core import files, tensor_file
+from gpt2lab.core.errors import UserError
+from gpt2lab.model.gpt2 import GPT2, GPT2Classifier
+from gpt2lab.model.settings import LoraSettings
+
+ALL = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
+HEAD = "score."
+ADAPTER = "default"  # PEFT's name for the only one
+PREFIX = "base_model.model."  # of names in PEFT's files
+
+
+def add(model: GPT2 | GPT2Classifier, settings: LoraSettings, seed: int) -> None:
+    """Only the adapters move from here on, and a classifier's head; the tied head of a language model never does."""
+    from peft import inject_adapter_in_model
+
+    torch.manual_seed(seed)
+    inject_adapter_in_model(_config(model, settings), model)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_("lora_" in name or name.startswith(HEAD))
+
+
+def _config(model: nn.Module, settings: LoraSettings) -> Any:
+    from peft import LoraConfig
+
+    targets = _targets(model, settings.targets)
+    return LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha or 2 * settings.rank,  # pyrefly: ignore[bad-argument-type]
+        lora_dropout=settings.dropout,
+        target_modules=targets,
+        use_rslora=settings.rslora,
+        use_dora=settings.dora,
+    )
+
+
+def _targets(model: nn.Module, wanted: tuple[str, ...]) -> list[str]:
+    """Full names of the linear layers that are meant: by the end of their names, or `all`."""
+    ends = ALL if wanted == ("all",) else wanted
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear) and ".h." in name]
+    if idle := [end for end in ends if not any(f".{name}".endswith(f".{end}") for name in linear)]:
+        raise UserError(
+            f"no linear layer is named {idle[0]!r}", place="lora.targets", way_out=f"choose of {', '.join(ALL)}, or all"
+        )
+    return [name for name in linear if any(f".{name}".endswith(f".{end}") for end in ends)]
+
+
+def tensors(model: nn.Module) -> dict[str, Tensor]:
+    """What an adapter's file holds, under PEFT's names."""
+    return {
+        PREFIX + name.replace(f".{ADAPTER}", ""): parameter.detach()
+        for name, parameter in model.named_parameters()
+        if "lora_" in name or name.startswith(HEAD)
+    }
+
+
+def write(folder: Path, model: GPT2 | GPT2Classifier, settings: LoraSettings, base: str) -> None:
+    """`adapter_config.json` and `adapter_model.safetensors`, as PEFT reads them on transformers' model."""
+    config = _config_of(model).to_dict()
+    config |= {
+        "base_model_name_or_path": base,
+        "task_type": "SEQ_CLS" if model.config.labels else "CAUSAL_LM",
+        "target_modules": sorted(config["target_modules"]),
+        "modules_to_save": ["score"] if model.config.labels else None,
+        "fan_in_fan_out": True,  # transformers' layers hold their weights the other way round
+        "inference_mode": True,
+    }
+    plain = {key: value for key, value in config.items() if _is_plain(value)}
+    files.write_json(folder / "adapter_config.json", plain)
+    tensor_file.write(folder / "adapter_model.safetensors", tensors(model), {"format": "pt"})
+
+
+def load(model: GPT2 | GPT2Classifier, folder: Path) -> None:
+    """Put a stored adapter on its base and into its weights: from here on the model is a plain one."""
+    stored = files.read_json(folder / "adapter_config.json")
+    settings = LoraSettings(
+        rank=stored["r"],
+        alpha=stored["lora_alpha"],
+        targets=tuple(stored["target_modules"]),
+        rslora=stored.get("use_rslora", False),
+        dora=stored.get("use_dora", False),
+    )
+    add(model, settings, 0)
+    found = load_file(folder / "adapter_model.safetensors")
+    wanted = {PREFIX + name.replace(f".{ADAPTER}", ""): parameter for name, parameter in model.named_parameters()}
+    expected = set(tensors(model))
+    if set(found) != expected:
+        raise UserError("the adapter does not fit its base: other tensors than expected", place=folder)
+    with torch.no_grad():
+        for name, tensor in found.items():
+            wanted[name].copy_(tensor)
+    merge(model)
+
+
+def merge(model: nn.Module) -> None:
+    """The adapters' product is added to the weights, in their precision, and the adapters go."""
+    from peft.tuners.lora import LoraLayer
+
+    for name, module in list(model.named_modules()):
+        if isinstance(module, LoraLayer):
+            module.merge()  # pyrefly: ignore[not-callable, missing-attribute]
+            parent = model.get_submodule(name.rpartition(".")[0])
+            setattr(parent, name.rpartition(".")[2], module.get_base_layer())
+    if hasattr(model, "peft_config"):
+        del model.peft_config
+    for parameter in model.parameters():
+        parameter.requires_grad_(True)
+
+
+def _config_of(model: Any) -> Any:
+    return model.peft_config[ADAPTER]
+
+
+def _is_plain(value: object) -> bool:
+    return value is None or isinstance(value, str | int | float | bool | list | dict)

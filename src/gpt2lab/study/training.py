@@ -1,0 +1,222 @@
+"""One training from a job to a finished run folder. A verb on its own is a study of one such run."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from gpt2lab.core import console, hardware, lines, lock
+from gpt2lab.core.errors import Failed, Interrupted, UserError
+from gpt2lab.model.config import flops_per_token
+from gpt2lab.study import announce, run_folder, trackers
+from gpt2lab.study.job import Job
+from gpt2lab.study.run_folder import Intent
+from gpt2lab.study.settings import AnySettings
+from gpt2lab.text import inspection
+from gpt2lab.text.batches import Mixture
+from gpt2lab.train import attention_kernels, groups, loop, memory, processes, randomness, trial
+from gpt2lab.train.plan import Plan, batch_rows, limits
+from gpt2lab.train.processes import Team
+
+WORTH_VERIFYING = 3600  # seconds of training
+
+
+def carry_out(settings: AnySettings, out: Path, job: Job, intent: Intent, *, dry_run: bool = False) -> dict[str, Any]:
+    """Train; the run folder holds everything when this returns."""
+    with _team(settings) as (team, device), _alone_in(out, team, dry_run):
+        before = None if dry_run else run_folder.begun(out, settings, job.corpus, intent)
+        model = job.make()
+        model.transformer.recompute_activations = settings.train.recompute
+        groups.freeze(model, settings.train)
+        model.to(device)
+        plan = _plan(settings, job, model, device)
+        plan, facts = (
+            _as_decided(plan, before, job, model, out, team, intent) if before else _decide(plan, job, model, out, team)
+        )
+        if dry_run:
+            return facts
+        if team.leads:
+            run_folder.write(out, settings, job.corpus, run_folder.decided(plan, team), before, job.lineage)
+        with trackers.opened(settings, out, team) as sinks:
+            probes = job.probes(team)
+            outcome = loop.train(
+                model, job.objective, job.rows, plan, out, probes, team, sinks, prolonged=intent.extend
+            )
+        if not outcome.finished:
+            _stop(settings, outcome, out, team)
+        return _finish(out, model, job, outcome) if team.leads else {}
+
+
+@contextlib.contextmanager
+def _team(settings: AnySettings) -> Iterator[tuple[Team, torch.device]]:
+    device = processes.own_device(hardware.choose_device(settings.device))
+    processes.die_with_launcher()
+    hardware.keep_pages()
+    randomness.be_deterministic(device.type == "cpu" or settings.train.deterministic)
+    team = processes.join(device)
+    if not team.leads:
+        console.configure("quiet")
+    try:
+        with attention_kernels.chosen(device, settings.train.deterministic):
+            yield team, device
+    finally:
+        processes.leave()
+
+
+@contextlib.contextmanager
+def _alone_in(out: Path, team: Team, dry_run: bool) -> Iterator[None]:
+    """Two trainings cannot write one run; all processes of one are one training."""
+    with contextlib.nullcontext() if dry_run or not team.leads else lock.locked(out / ".lock"):
+        yield
+
+
+def _plan(settings: AnySettings, job: Job, model: nn.Module, device: torch.device) -> Plan:
+    train, rows, block = settings.train, job.rows, job.block
+    every = (train.validate_every, train.checkpoint_every, settings.sample.every)
+    if isinstance(rows, Mixture) and (train.epochs or "epoch" in every):
+        raise UserError(
+            "a mixture has no epochs: its sources come round at different times",
+            place="train",
+            way_out="give train.tokens or train.steps, and numbers of steps",
+        )
+    if train.patience and not train.validate_every and not settings.sample.every:
+        raise UserError("train.patience needs something to look at", way_out="give train.validate_every as well")
+    precision = hardware.choose_precision(train.precision, device)
+    count = batch_rows(train, block)
+    ends = limits(train, rows.rows, count, block)
+    steps = min(ends.values()) if ends else 1
+    epoch_ends = round(train.epochs * rows.rows) if train.epochs and ends["epochs"] == steps else None
+    trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    fits = memory.micro_batch(job.config, trainable, block, count, train, precision, device)
+    micro_batch = fits if train.micro_batch == "auto" else min(train.micro_batch, count)
+    work = flops_per_token(job.config, block) if all(p.requires_grad for p in model.parameters()) else 0
+    peak = (hardware.peak_flops(device) or hardware.matmul_rate(device, precision)) if work else None
+    return Plan(
+        train,
+        device,
+        precision,
+        rows.rows,
+        count,
+        micro_batch,
+        steps,
+        epoch_ends,
+        block=block,
+        flops_a_token=work,
+        peak_flops=peak,
+    )
+
+
+def _decide(plan: Plan, job: Job, model: nn.Module, out: Path, team: Team) -> tuple[Plan, dict[str, Any]]:
+    """What `auto` and time limits leave open is decided once. What cannot fit is refused before it is tried."""
+    facts = announce.announce(job.config, model, plan, job.block, team)
+    facts |= announce.check_room(job.config, sum(facts["trainable"].values()), plan, job.block, out)
+    tried = trial.try_out(model, job.objective, job.rows, plan)
+    plan = _same_for_all(_with_time_limit(replace(plan, micro_batch=tried.micro_batch), tried, team), team)
+    facts |= announce.say_trial(tried, job, plan, team)
+    if facts["expected_seconds"] > WORTH_VERIFYING and team.leads:
+        inspection.verify(job.corpus)
+    return plan, facts
+
+
+def _as_decided(
+    plan: Plan, before: dict[str, Any], job: Job, model: nn.Module, out: Path, team: Team, intent: Intent
+) -> tuple[Plan, dict[str, Any]]:
+    """A run that goes on takes what was decided when it began; prolonged, it has another end."""
+    there, train = before["decided"], plan.settings
+    plan = replace(plan, partial=tuple(map(tuple, there["partial"])))
+    if train.micro_batch == "auto" or not intent.allow_different:
+        plan = replace(plan, micro_batch=there["micro_batch"])
+    if train.precision == "auto":
+        plan = replace(plan, precision=there["precision"])
+    plan = (
+        _prolonged(plan, before, job, model, team)
+        if intent.extend
+        else replace(plan, steps=there["steps"], last_row=there["last_row"])
+    )
+    run_folder.refuse_other_circumstances(there, run_folder.decided(plan, team), out, intent)
+    return plan, announce.announce(job.config, model, plan, job.block, team)
+
+
+def _prolonged(plan: Plan, before: dict[str, Any], job: Job, model: nn.Module, team: Team) -> Plan:
+    """The rest of a batch that the earlier end cut short is not lost: the next step begins with it."""
+    there, train = before["decided"], plan.settings
+    done = before.get("steps", 0)
+    if train.minutes:
+        plan = _with_time_limit(plan, trial.try_out(model, job.objective, job.rows, plan), team)
+    if there["last_row"] is not None and done == there["steps"]:
+        missing = plan.first_row(done) - there["last_row"]
+        plan = replace(plan, partial=(*plan.partial, (done - 1, missing))) if missing else plan
+    if plan.last_row is not None:
+        lost = sum(rows for _, rows in plan.partial)
+        plan = replace(plan, steps=-(-(plan.last_row + lost) // plan.batch_rows))
+    plan = _same_for_all(plan, team)
+    if plan.steps <= done:
+        raise UserError(
+            f"{done:,} steps are done, and the new end would be after {plan.steps:,}",
+            place="--extend",
+            way_out="give a later end: more train.steps, train.tokens, train.epochs or train.minutes",
+        )
+    return plan
+
+
+def _with_time_limit(plan: Plan, tried: trial.Trial, team: Team) -> Plan:
+    minutes = plan.settings.minutes
+    if not minutes:
+        return plan
+    steps = max(1, int(minutes * 60 * team.size / tried.seconds_a_step))
+    known = limits(plan.settings, plan.rows, plan.batch_rows, 1)
+    if known and plan.steps <= steps:
+        return plan
+    return replace(plan, steps=steps, last_row=None)
+
+
+def _same_for_all(plan: Plan, team: Team) -> Plan:
+    """The first process decides."""
+    numbers = torch.tensor([plan.steps, plan.micro_batch, plan.last_row or 0], device=plan.device)
+    team.take_from_first([numbers])
+    steps, micro_batch, last_row = numbers.tolist()
+    return replace(plan, steps=steps, micro_batch=micro_batch, last_row=last_row or None)
+
+
+def _stop(settings: AnySettings, outcome: loop.Outcome, out: Path, team: Team) -> None:
+    command = run_folder.resume_command(settings.kind, out, team.size if processes.by_our_launcher() else 1)
+    if not outcome.saved:
+        raise Failed(f"stopped after step {outcome.step:,}; its checkpoint could not be written", way_out=command)
+    raise Interrupted(f"stopped after step {outcome.step:,}, saved", command)
+
+
+def _finish(out: Path, model: nn.Module, job: Job, outcome: loop.Outcome) -> dict[str, Any]:
+    if outcome.early:
+        console.say(f"stopped early after step {outcome.step:,}: nothing better came for a while")
+    if outcome.weights == "best":
+        console.say(f"the model is the one of step {outcome.best_step:,}, the best on validation")
+    if outcome.weights == "average":
+        console.say("the model is the mean of the last weights")
+    _keep_former_model(out)
+    job.write(out / "model", model)
+    if "validation" in job.corpus.splits:
+        job.measure(out, model)
+    else:
+        console.warn("the corpus has no validation split, so nothing was measured on text that training did not see")
+    return run_folder.finish(
+        out,
+        {
+            "steps": outcome.step,
+            "best_step": outcome.best_step,
+            "training_seconds": sum(line["seconds"] for line in lines.read(out / "timings.jsonl")),
+            "peak_memory": hardware.peak_memory(next(model.parameters()).device),
+        },
+    )
+
+
+def _keep_former_model(out: Path) -> None:
+    """Of a run that was prolonged, or whose last moment was interrupted."""
+    if (out / "model").is_dir():
+        count = len(list(out.glob("model-before-*")))
+        (out / "model").rename(out / f"model-before-{count + 1}")

@@ -1,0 +1,132 @@
+"""An adapter we trained opens in PEFT on transformers' GPT-2, with the logits that we compute."""
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+from command_line import gpt2lab
+from gpt2lab.core import files
+from gpt2lab.model.reading import read_language_model, read_model
+from gpt2lab.text.corpus import open_corpus
+
+peft = pytest.importorskip("peft")
+SHAPE = ["model.layers=2", "model.heads=2", "model.width=16", "model.context=64", "train.precision=fp32"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A base, and two corpora with its tokenizer."""
+    folder = tmp_path_factory.mktemp("adapters")
+    prepare = ["--tokenizer", "builtin", "prepare.vocabulary=500"]
+    assert gpt2lab("prepare", "builtin:fantasy", "--out", folder / "text", *prepare) == 0
+    assert gpt2lab("prepare", "builtin:topics", "--out", folder / "labels", "--tokenizer", folder / "text") == 0
+    limits = ["train.steps=4", "train.batch_rows=8"]
+    assert gpt2lab("pretrain", "--data", folder / "text", "--out", folder / "base", *SHAPE, *limits) == 0
+    return folder
+
+
+def tune(place, name, task, method, *more):
+    given = ["--base", place / "base", "--data", place / task, "--task", task, "--method", method]
+    limits = [
+        "train.epochs=none",
+        "train.steps=3",
+        "train.batch_rows=8",
+        "train.precision=fp32",
+        "train.learning_rate=1e-2",
+    ]
+    assert gpt2lab("finetune", *given, "--out", place / name, *limits, *more) == 0
+    return place / name / "model"
+
+
+@pytest.mark.parametrize("more", [[], ["lora.targets=all", "lora.rank=3"], ["lora.rslora=true"], ["lora.dora=true"]])
+def test_a_language_model(place, more):
+    name = "-".join(["text", *more]).replace("=", "-")
+    adapter = tune(place, name, "text", "lora", *more)
+    ids = torch.arange(3, 40)[None]
+    ours = read_language_model(adapter)(ids)[..., :500]
+    base = AutoModelForCausalLM.from_pretrained(place / "base" / "model")
+    untouched = base(ids).logits.detach()
+    theirs = peft.PeftModel.from_pretrained(base, adapter)(ids).logits
+    assert (ours - theirs).abs().max() < 1e-5 * theirs.abs().max()
+    assert (theirs - untouched).abs().max() > 1e-4 * theirs.abs().max()
+
+
+def test_a_classifier(place):
+    adapter = tune(place, "classes", "labels", "lora", "lora.targets=all")
+    names = open_corpus(place / "labels").manifest["labels"]
+    ours = read_model(adapter)
+    assert list(ours.config.labels) == [str(name) for name in names]
+    base = AutoModelForSequenceClassification.from_pretrained(place / "base" / "model", num_labels=len(names))
+    theirs = peft.PeftModel.from_pretrained(base, adapter)
+    ids = torch.arange(3, 30)[None]
+    expected = theirs(ids).logits
+    assert (ours(ids) - expected).abs().max() < 1e-5 * expected.abs().max()
+
+
+def test_trainable_parameters_are_the_published_ones():
+    from gpt2lab.model import lora
+    from gpt2lab.model.config import GPT2Config
+    from gpt2lab.model.gpt2 import GPT2, build
+    from gpt2lab.model.settings import LoraSettings
+
+    for targets, expected in ((("c_attn",), 294_912), (("all",), 1_179_648)):
+        model = build(GPT2, GPT2Config(12, 12, 768))
+        lora.add(model, LoraSettings(targets=targets), 1)
+        assert sum(p.numel() for p in model.parameters() if p.requires_grad) == expected
+
+
+def test_partial_tuning_moves_the_published_number_and_leaves_the_rest_bit_for_bit(place):
+    from gpt2lab.model.config import GPT2Config
+    from gpt2lab.model.gpt2 import GPT2Classifier, build
+    from gpt2lab.study import methods
+    from gpt2lab.study.settings import TuneSettings
+    from gpt2lab.train import groups
+
+    settings = TuneSettings(base="", data="", method="partial", task="labels")
+    config = GPT2Config(12, 12, 768, labels=("a", "b", "c", "d"), padding=0)
+    model = build(GPT2Classifier, config)
+    arranged = settings.train.model_copy(update={"groups": methods.groups(settings, config)})
+    groups.freeze(model, arranged)
+    assert sum(p.numel() for p in model.parameters() if p.requires_grad) == 42_531_840
+    before = read_model(place / "base")
+    after = read_model(tune(place, "partial", "text", "partial"))
+    for (name, old), new in zip(before.named_parameters(), after.parameters()):
+        assert torch.equal(old, new) == name.startswith(("transformer.w", "transformer.h.0.")), name
+
+
+@pytest.mark.parametrize("task", ["text", "labels"])
+def test_a_tuned_model_can_be_the_base_of_the_next(place, task):
+    first = tune(place, f"first-{task}", task, "lora")
+    given = ["--base", first.parent, "--data", place / task, "--task", task, "--method", "full"]
+    limits = ["train.epochs=none", "train.steps=2", "train.batch_rows=8", "train.precision=fp32"]
+    assert gpt2lab("finetune", *given, "--out", place / f"second-{task}", *limits) == 0
+    assert files.read_json(place / f"second-{task}" / "run.json")["base"]["path"] == str(first.parent)
+
+
+def test_an_adapter_of_another_base_is_refused(place, capsys):
+    adapter = tune(place, "moved", "text", "lora")
+    about = files.read_json(adapter / "gpt2lab.json")
+    files.write_json(adapter / "gpt2lab.json", {**about, "base_weights": "another"})
+    assert gpt2lab("generate", adapter, "--prompt", "x") == 2
+    assert "other weights than the one it was tuned on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["lora.rank=0"], "lora.rank"),
+        (["lora.targets=c_magic"], "no linear layer is named 'c_magic'"),
+        (['train.groups=[{"match": "*", "frozen": true}]'], "every parameter is frozen"),
+    ],
+)
+def test_what_cannot_be_tuned_is_one_line_before_training(place, tmp_path, capsys, more, message):
+    given = ["--base", place / "base", "--data", place / "text", "--method", "lora", "--task", "text"]
+    assert gpt2lab("finetune", *given, "--out", tmp_path / "run", *more) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_a_corpus_without_classes_cannot_make_a_classifier(place, tmp_path, capsys):
+    given = ["--base", place / "base", "--data", place / "text", "--method", "full", "--task", "labels"]
+    assert gpt2lab("finetune", *given, "--out", tmp_path / "run") == 2
+    assert "at least two classes" in capsys.readouterr().err
