@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import threading
@@ -37,66 +38,86 @@ def part_file(folder: Path, number: int) -> Path:
 
 
 @dataclass(frozen=True)
+class Job:
+    """What is the same for all pieces of a source."""
+
+    staging: Path
+    settings: PrepareSettings
+    strict: bool
+
+
+@dataclass(frozen=True)
+class Workers:
+    count: int
+    pool: ProcessPoolExecutor | None  # none for one worker, which works in this process
+
+
+@dataclass(frozen=True)
 class Maker:
     """Everything one process needs to make parts."""
 
-    folder: Path
+    job: Job
     tokenizer: Tokenizer
-    settings: PrepareSettings
-    strict: bool
     known: Runs
 
     def __call__(self, number: int, piece: Piece) -> Done:
-        file = part_file(self.folder, number)
-        documents, tokens = make_part(piece, file, self.tokenizer, self.settings, self.strict, self.known)
+        file = part_file(self.job.staging / "parts", number)
+        documents, tokens = make_part(piece, file, self.tokenizer, self.job.settings, self.job.strict, self.known)
         return Done(number, piece.size, documents, tokens)
 
 
-def maker(staging: Path, settings: PrepareSettings, strict: bool) -> Maker:
-    known = contamination.load(staging)
-    return Maker(staging / "parts", tokenizers.load(staging / "tokenizer"), settings, strict, known)
+def maker(job: Job) -> Maker:
+    return Maker(job, tokenizers.load(job.staging / "tokenizer"), contamination.load(job.staging))
 
 
-def make_parts(
-    pieces: Iterator[tuple[int, Piece]], staging: Path, settings: PrepareSettings, strict: bool, count: int
-) -> Iterator[Done]:
-    """Parts for these numbered pieces, as they get ready; one worker works in this process."""
+@contextlib.contextmanager
+def start(count: int) -> Iterator[Workers]:
+    """Workers that get ready while this process still looks at the source."""
     if count == 1:
-        make = maker(staging, settings, strict)
-        yield from (make(number, piece) for number, piece in pieces)
+        yield Workers(count, None)
         return
     context = multiprocessing.get_context("spawn")  # forked threads of native engines may deadlock
-    with ProcessPoolExecutor(count, context, _begin, (os.getpid(), staging, settings, strict)) as pool:
-        waiting: set[Future[Done]] = set()
-        try:
-            for number, piece in pieces:
-                waiting.add(pool.submit(_work, number, piece))
-                if len(waiting) >= WAITING_PER_WORKER * count:
-                    ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                    yield from (future.result() for future in ready)
-            while waiting:
-                ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in ready)
-        except BrokenProcessPool as error:
-            raise UserError(
-                "a worker process died: no memory left, or a script that lacks `if __name__ == '__main__'`",
-                way_out="run it again to continue; one worker (--workers 1) needs the least memory and no such guard",
-            ) from error
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    pool = ProcessPoolExecutor(count, context, _begin, (os.getpid(),))
+    try:
+        for _ in range(count):
+            pool.submit(_arrive)
+        yield Workers(count, pool)
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a worker process died: no memory left, or a script that lacks `if __name__ == '__main__'`",
+            way_out="run it again to continue; one worker (--workers 1) needs the least memory and no such guard",
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def make_parts(pieces: Iterator[tuple[int, Piece]], job: Job, workers: Workers) -> Iterator[Done]:
+    """Parts for these numbered pieces, as they get ready."""
+    if workers.pool is None:
+        make = maker(job)
+        yield from (make(number, piece) for number, piece in pieces)
+        return
+    waiting: set[Future[Done]] = set()
+    for number, piece in pieces:
+        waiting.add(workers.pool.submit(_work, job, number, piece))
+        if len(waiting) >= WAITING_PER_WORKER * workers.count:
+            ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in ready)
+    while waiting:
+        ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+        yield from (future.result() for future in ready)
 
 
 class _Process:
     """What a worker process keeps between pieces."""
 
-    make: Maker
+    make: Maker | None = None
 
 
-def _begin(parent: int, staging: Path, settings: PrepareSettings, strict: bool) -> None:
+def _begin(parent: int) -> None:
     os.environ["RAYON_NUM_THREADS"] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
-    _Process.make = maker(staging, settings, strict)
 
 
 def _die_with(parent: int) -> None:
@@ -106,5 +127,10 @@ def _die_with(parent: int) -> None:
     os._exit(1)
 
 
-def _work(number: int, piece: Piece) -> Done:
+def _arrive() -> None:
+    """By now the process has started and imported this module."""
+
+
+def _work(job: Job, number: int, piece: Piece) -> Done:
+    _Process.make = _Process.make or maker(job)
     return _Process.make(number, piece)
