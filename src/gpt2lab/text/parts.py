@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
-from safetensors.numpy import save
 
 from gpt2lab.core import files
 from gpt2lab.core.errors import UserError
@@ -88,7 +87,9 @@ def make_part(
     facts = {"labels": labels, "split": piece.split, "left_out": left_out.as_dict(), "continues": continues}
     facts["contaminated"] = contaminated.as_dict()
     with files.new_file(file) as opened:
-        opened.write(save(tensors, {"facts": json.dumps(facts)}))
+        opened.write(_header(tensors, facts))
+        opened.write(b"".join(tensors[name] for name in COLUMNS))
+        opened.write(memoryview(tensors["ids"]))
     return len(labels), len(tensors["ids"])
 
 
@@ -171,6 +172,18 @@ def _encoded(documents: list[Document], tokenizer: Tokenizer) -> Columns:
 
 
 def _empty(tokenizer: Tokenizer) -> Columns:
-    numbers = np.empty(0, np.int64)
-    columns = dict.fromkeys(COLUMNS, numbers)
-    return {"ids": np.empty(0, id_type(tokenizer)), **columns, "hashes": np.empty((0, 2), np.uint64)}
+    columns = dict.fromkeys(COLUMNS, np.empty(0, np.int64))
+    return {**columns, "hashes": np.empty((0, 2), np.uint64), "ids": np.empty(0, id_type(tokenizer))}
+
+
+def _header(tensors: Columns, facts: dict[str, Any]) -> bytes:
+    """Of a safetensors file; `safetensors` itself would copy all tensors twice."""
+    about: dict[str, Any] = {"__metadata__": {"facts": json.dumps(facts)}}
+    place = 0
+    for name, values in tensors.items():
+        kind, stop = f"{values.dtype.kind.upper()}{8 * values.dtype.itemsize}", place + values.nbytes
+        about[name] = {"dtype": kind, "shape": values.shape, "data_offsets": [place, stop]}
+        place = stop
+    text = json.dumps(about).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
