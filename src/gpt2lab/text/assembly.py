@@ -18,6 +18,7 @@ from gpt2lab.text.settings import PrepareSettings
 from gpt2lab.text.shards import Columns, Ids, SplitWriter
 from gpt2lab.text.tokenizer import Tokenizer
 
+
 def assemble(
     parts: Sequence[Path], folder: Path, tokenizer: Tokenizer, settings: PrepareSettings, names: Sequence[str] = ()
 ) -> dict[str, Any]:
@@ -115,9 +116,7 @@ class Router:
         self.position = 0
         self.last = routing.TRAIN
 
-    def __call__(
-        self, part: Part, kept: NDArray[np.bool_], ids: Ids, columns: Columns
-    ) -> Iterator[tuple[str, Routed]]:
+    def __call__(self, part: Part, kept: NDArray[np.bool_], ids: Ids, columns: Columns) -> Iterator[tuple[str, Routed]]:
         if not len(columns["lengths"]):
             return
         if self.cut is None:
@@ -140,9 +139,7 @@ class Router:
                 chosen = {column: values[mine] for column, values in columns.items()}
                 yield name, (_of_documents(mine, ids, columns["lengths"]), chosen, part.continues and bool(mine[0]))
 
-    def _by_position(
-        self, cut: Cut, continues: bool, ids: Ids, columns: Columns
-    ) -> Iterator[tuple[str, Routed]]:
+    def _by_position(self, cut: Cut, continues: bool, ids: Ids, columns: Columns) -> Iterator[tuple[str, Routed]]:
         room = cut.place - self.position
         self.position += len(ids)
         if room >= len(ids):

@@ -88,8 +88,8 @@ def make_part(
     facts["contaminated"] = contaminated.as_dict()
     with files.new_file(file) as opened:
         opened.write(_header(tensors, facts))
-        opened.write(b"".join(tensors[name] for name in COLUMNS))
-        opened.write(memoryview(tensors["ids"]))
+        opened.write(b"".join([tensors[name].tobytes() for name in COLUMNS]))
+        opened.write(tensors["ids"].data)
     return len(labels), len(tensors["ids"])
 
 

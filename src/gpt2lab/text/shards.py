@@ -90,7 +90,7 @@ class Shard:
         self._write(_header(kind, full))
 
     def add(self, ids: Ids) -> None:
-        self._write(memoryview(ids).cast("B"))
+        self._write(ids.data.cast("B"))
         self.tokens += len(ids)
 
     def finish(self) -> dict[str, Any]:

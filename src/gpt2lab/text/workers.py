@@ -18,11 +18,12 @@ from gpt2lab.text import contamination
 from gpt2lab.text import tokenizer as tokenizers
 from gpt2lab.text.contamination import Runs
 from gpt2lab.text.documents import Piece
+from gpt2lab.text.formats import FilePiece
 from gpt2lab.text.parts import make_part
 from gpt2lab.text.settings import PrepareSettings
 from gpt2lab.text.tokenizer import Tokenizer
 
-WAITING_PER_WORKER = 2  # pieces that may hold their bytes in memory
+WAITING_PER_WORKER = 2  # pieces whose bytes may have been read
 
 
 @dataclass(frozen=True)
@@ -99,13 +100,19 @@ def make_parts(pieces: Iterator[tuple[int, Piece]], job: Job, workers: Workers) 
         return
     waiting: set[Future[Done]] = set()
     for number, piece in pieces:
-        waiting.add(workers.pool.submit(_work, job, number, piece))
+        handed = piece.in_a_file(_handed(job, number)) if isinstance(piece, FilePiece) else piece
+        waiting.add(workers.pool.submit(_work, job, number, handed))
         if len(waiting) >= WAITING_PER_WORKER * workers.count:
             ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             yield from (future.result() for future in ready)
     while waiting:
         ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
         yield from (future.result() for future in ready)
+
+
+def _handed(job: Job, number: int) -> Path:
+    """What the parent has read for a worker. The name is that of a leftover, which a continuation removes."""
+    return job.staging / "parts" / f".piece-{number}.writing"
 
 
 class _Process:
@@ -133,4 +140,6 @@ def _arrive() -> None:
 
 def _work(job: Job, number: int, piece: Piece) -> Done:
     _Process.make = _Process.make or maker(job)
-    return _Process.make(number, piece)
+    done = _Process.make(number, piece)
+    _handed(job, number).unlink(missing_ok=True)
+    return done
