@@ -14,7 +14,7 @@ MISTAKES = [
     (["pretrain", "--data", "{tmp}/nothing", "--out", "{tmp}/run", "train.steps=5"], "no corpus here"),
     (["pretrain", "--resume", "--out", "{tmp}/run"], "no run here to resume"),
     (["prepare", "{tmp}/nothing.txt", "--out", "{tmp}/c", "--tokenizer", "builtin"], "there is no data named"),
-    (["prepare", "a", "b", "--out", "{tmp}/c"], "expected DATA"),
+    (["prepare", "a", "b", "--out", "{tmp}/c"], "2 sources need as many weights"),
     (["generate", "{tmp}/nothing", "--prompt", "x"], "there is no such model folder"),
     (["evaluate", "{tmp}/nothing", "--data", "x"], "there is no such model folder"),
     (["evaluate", "{tmp}", "--protocol", "perplexity/mean", "--data", "x"], "there is no protocol"),

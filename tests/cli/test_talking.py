@@ -59,5 +59,5 @@ def test_help_tells_each_settings_default_and_meaning(capsys):
     text = " ".join(capsys.readouterr().out.split())
     assert "train.learning_rate=0.0006 The highest rate." in text
     assert "model.layers=none Blocks one after another." in text
-    assert "train.steps=… Updates of the weights. Required." in text
-    assert "One of cosine, linear, constant." in text
+    assert "train.steps=none Updates of the weights." in text
+    assert "One of cosine, linear, polynomial, constant, wsd." in text

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from rich.progress import Progress
 
 from gpt2lab.core import console
 
@@ -51,6 +52,28 @@ def test_off_a_terminal_progress_is_a_line_every_few_seconds(capsys, monkeypatch
     assert printed[-1].startswith("train: 10 of 10 steps")
 
 
+def test_what_was_done_before_is_counted_and_is_no_speed(capsys, monkeypatch):
+    clock = iter([0.0, 10.0, 10.0, 20.0])
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(clock))
+    with console.progress("prepare", 1020, "MB") as progress:
+        progress.skip(1000)
+        progress.advance(10)
+    assert capsys.readouterr().err.startswith("prepare: 1,010 of 1,020 MB, 1.0 MB/s, 10 s left")
+
+
+def test_in_a_terminal_too_what_was_done_before_is_no_speed():
+    from rich.console import Console
+
+    seconds = iter(range(0, 1000, 10))
+    bar = Progress(console=Console(quiet=True), get_time=lambda: float(next(seconds)))
+    shown = console._Bar(bar, bar.add_task("prepare", total=1020))
+    shown.advance(5)
+    shown.skip(1000)
+    shown.advance(10)
+    assert bar.tasks[0].completed == 1015
+    assert bar.tasks[0].speed <= 1
+
+
 def test_brackets_and_markup_in_messages_stay_as_they_are(capsys):
     """Console codes once turned :key: in a sample into a picture, and a path into an error."""
     console.say("pip install 'gpt2lab[fast]' [bold]x[/bold] :key: a:o:b")
@@ -72,6 +95,10 @@ def test_long_messages_are_not_broken_in_pipes(capsys):
 )
 def test_durations_read_well(seconds, text):
     assert console.duration(seconds) == text
+
+
+def test_one_of_a_thing_is_not_several():
+    assert [console.counted(n, "document") for n in (0, 1, 2000)] == ["0 documents", "1 document", "2,000 documents"]
 
 
 def test_sizes_read_well():

@@ -1,5 +1,7 @@
 """JSON lines survive a torn last line."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ RECORDS = [{"step": 1, "text": "a"}, {"step": 2, "text": "ä\n\u2028"}, {"step":
 
 
 def write(path, records):
-    with lines.appending(path) as writer:
+    with contextlib.closing(lines.LineWriter(path)) as writer:
         for record in records:
             writer.write(record)
 
@@ -43,7 +45,7 @@ def test_torn_at_any_byte_whole_lines_survive_and_writing_goes_on(tmp_path):
 
 def test_cut_brings_the_file_back_to_a_position(tmp_path):
     path = tmp_path / "a.jsonl"
-    with lines.appending(path) as writer:
+    with contextlib.closing(lines.LineWriter(path)) as writer:
         writer.write(RECORDS[0])
         position = writer.position()
         writer.write(RECORDS[1])

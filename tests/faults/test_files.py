@@ -1,5 +1,6 @@
 """Killed at the n-th open, write, fsync or rename, for every n: what stands there is the old or the new, whole."""
 
+import contextlib
 import shutil
 
 import pytest
@@ -47,7 +48,7 @@ def test_lines_before_the_death_are_all_there(tmp_path, kind):
 
     def append():
         path.unlink(missing_ok=True)
-        with lines.appending(path) as writer:
+        with contextlib.closing(lines.LineWriter(path)) as writer:
             for step in range(5):
                 writer.write({"step": step})
                 writer.flush()

@@ -173,7 +173,7 @@ def test_a_missing_tensor_is_named(folder):
     tensors = tensors_of(folder)
     del tensors["transformer.h.1.mlp.c_fc.weight"]
     rewrite(folder, tensors)
-    with pytest.raises(UserError, match=r"1 tensors are missing: transformer\.h\.1\.mlp\.c_fc\.weight"):
+    with pytest.raises(UserError, match=r"1 tensor missing: transformer\.h\.1\.mlp\.c_fc\.weight"):
         read_model(folder)
 
 

@@ -21,23 +21,28 @@ from gpt2lab.text.documents import Document
 from vocabularies import small
 
 
+class Counted:
+    def __init__(self, rows):
+        self.rows = rows
+
+
 @given(st.integers(1, 50), st.integers(1, 60), st.integers(0, 5))
 def test_every_row_is_seen_once_an_epoch(rows, batch_rows, seed):
     steps = rows  # rows · batch_rows places: batch_rows whole epochs
-    seen = np.concatenate([rows_of_step(rows, batch_rows, seed, step) for step in range(steps)])
+    seen = np.concatenate([rows_of_step(Counted(rows), batch_rows, seed, step) for step in range(steps)])
     for epoch in range(batch_rows):
         assert sorted(seen[epoch * rows : (epoch + 1) * rows]) == list(range(rows))
 
 
 @given(st.integers(1, 40), st.sampled_from([1, 2, 4, 8]), st.integers(0, 20))
 def test_the_size_of_the_batch_does_not_change_the_order_of_rows(rows, size, step):
-    whole = rows_of_step(rows, 8, 7, step)
-    parts = [rows_of_step(rows, size, 7, step * (8 // size) + part) for part in range(8 // size)]
+    whole = rows_of_step(Counted(rows), 8, 7, step)
+    parts = [rows_of_step(Counted(rows), size, 7, step * (8 // size) + part) for part in range(8 // size)]
     assert np.array_equal(whole, np.concatenate(parts))
 
 
 def test_epochs_and_seeds_have_orders_of_their_own():
-    epochs = [tuple(rows_of_step(30, 30, seed, step)) for seed in (1, 2) for step in (0, 1)]
+    epochs = [tuple(rows_of_step(Counted(30), 30, seed, step)) for seed in (1, 2) for step in (0, 1)]
     assert len(set(epochs)) == 4
 
 
@@ -56,7 +61,7 @@ def test_blocks_score_every_token_but_the_first_exactly_once(tmp_path, block):
 @given(st.integers(1, 40), st.integers(1, 9), st.integers(0, 50))
 def test_processes_share_a_batch_without_gap_or_overlap(rows, processes, step):
     """A process may get no row at all; it takes part all the same."""
-    whole = rows_of_step(rows, 8, 3, step)
+    whole = rows_of_step(Counted(rows), 8, 3, step)
     parts = [rows_of_process(whole, rank, processes) for rank in range(processes)]
     assert np.array_equal(np.concatenate(parts), whole)
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
@@ -153,11 +158,6 @@ def test_labelled_texts_keep_their_label_and_are_cut_and_counted(tmp_path):
     assert labelled.truncated == sum(len(small().encode(row.text)) > 12 for row in kept)
 
 
-class Counted:
-    def __init__(self, rows):
-        self.rows = rows
-
-
 @given(st.lists(st.floats(0.05, 1), min_size=1, max_size=4), st.integers(0, 3))
 def test_a_mixture_is_exact_over_every_thousand_places_and_even_in_between(weights, seed):
     mixture = Mixture([Counted(7 + n) for n in range(len(weights))], weights)
@@ -178,3 +178,22 @@ def test_within_a_mixture_each_source_shows_every_row_once_an_epoch_of_its_own()
         mine = [row for owner, row in found if owner == source]
         for begin in range(0, len(mine) - rows, rows):
             assert sorted(mine[begin : begin + rows]) == list(range(rows))
+
+
+def test_a_batch_of_a_mixture_holds_each_sources_rows_in_the_order_of_the_mixture(tmp_path):
+    one = Blocks(corpus(tmp_path / "one").split("train"), 16)
+    other = Blocks(corpus(tmp_path / "other", [f"Other {n} text." for n in range(40)]).split("train"), 16)
+    mixture = Mixture([one, other], [3, 1])
+    keys = rows_of_step(mixture, 40, 5, 2)
+    batch = mixture.batch(keys)
+    for place, (source, row) in enumerate(mixture.at(np.arange(80, 120), 5)):
+        alone = (one, other)[source].batch(np.array([row]))
+        assert np.array_equal(batch.ids[place], alone.ids[0])
+        assert np.array_equal(batch.targets[place], alone.targets[0])
+    assert np.array_equal(mixture.lengths(keys), (batch.targets != UNSCORED).sum(axis=1))
+
+
+def test_a_mixture_may_give_a_process_no_row_of_a_source_or_none_at_all(tmp_path):
+    one = Blocks(corpus(tmp_path / "one").split("train"), 16)
+    mixture = Mixture([one, one], [1, 1])
+    assert mixture.batch(np.array([], np.int64)).ids.shape == (0, 16)

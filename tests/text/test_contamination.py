@@ -16,19 +16,19 @@ WORDS = [f"word{number}" for number in range(60)]
 
 @given(st.integers(0, 30), st.integers(0, 30))
 def test_two_texts_share_a_run_exactly_when_thirteen_words_in_a_row_are_the_same(start, length):
-    known = frozenset(contamination.runs(" ".join(WORDS)))
+    known = {"one": frozenset(contamination.runs(" ".join(WORDS))), "other": frozenset([1])}
     text = " ".join(["before", *WORDS[start : start + length], "after"])
-    assert contamination.shared(text, known) == max(0, length - contamination.RUN + 1)
+    assert contamination.hit(text, known) == (["one"] if length >= contamination.RUN else [])
 
 
 def test_case_and_punctuation_do_not_hide_a_copy():
-    known = frozenset(contamination.runs(" ".join(WORDS[:13])))
-    assert contamination.shared(", ".join(WORDS[:13]).upper() + "!", known) == 1
+    known = {"set": frozenset(contamination.runs(" ".join(WORDS[:13])))}
+    assert contamination.hit(", ".join(WORDS[:13]).upper() + "!", known) == ["set"]
 
 
 @pytest.mark.parametrize("drop", [False, True])
 @pytest.mark.parametrize("workers", [1, 2])
-def test_contaminated_documents_are_counted_and_listed_or_left_out(tmp_path, drop, workers):
+def test_contaminated_documents_are_counted_and_listed_or_left_out(tmp_path, drop, workers, capsys):
     copied = "Here stands " + " ".join(WORDS[10:30])
     texts = [f"clean text number {number}" for number in range(5)] + [copied]
     (tmp_path / "train.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
@@ -41,6 +41,42 @@ def test_contaminated_documents_are_counted_and_listed_or_left_out(tmp_path, dro
     )
     ((reason, found),) = corpus.manifest["contaminated"].items()
     assert found["count"] == 1
-    assert "Here stands" in found["places"][0]
+    assert found["places"] == ["train.jsonl, row 6"]
+    assert reason.endswith(str(tmp_path / "evaluation.txt"))
+    warned = capsys.readouterr().err
+    assert "train.jsonl, row 6" in warned
+    assert str(tmp_path / "evaluation.txt") in warned
     assert corpus.manifest["splits"]["train"]["documents"] == (5 if drop else 6)
     assert (reason in corpus.manifest["left_out"]) is drop
+
+
+COPIED = " ".join(WORDS[:20])
+EVALUATION_SETS = {
+    "text.jsonl": json.dumps({"text": COPIED}),
+    "pairs.jsonl": json.dumps({"prompt": COPIED, "completion": "short"}),
+    "classes.jsonl": json.dumps({"sentence": COPIED, "label": 1, "note": None}),
+    "choices.json": json.dumps([{"number": 1}, {"question": "short", "context": COPIED}]),
+    "headed.csv": f'question,answer\nshort,"{COPIED}"\n',
+    "headless.csv": f'1,"{COPIED}",short\n',
+    "plain.txt": COPIED,
+}
+
+
+@pytest.mark.parametrize("name", EVALUATION_SETS)
+def test_every_column_of_an_evaluation_set_that_holds_text_is_compared(tmp_path, name):
+    (tmp_path / "train.txt").write_text("Before. " + COPIED)
+    (tmp_path / name).write_text(EVALUATION_SETS[name])
+    settings = PrepareSettings(validation=0, contamination=(str(tmp_path / name),), vocabulary=300)
+    corpus = prepare(str(tmp_path / "train.txt"), tmp_path / "c", "builtin", settings)
+    ((_, found),) = corpus.manifest["contaminated"].items()
+    assert found == {"count": 1, "places": ["train.txt"]}
+
+
+def test_evaluation_rows_that_cannot_be_compared_are_said(tmp_path, capsys):
+    (tmp_path / "train.txt").write_text("Some text.")
+    (tmp_path / "test.jsonl").write_text('{"text": "fine"}\nno json\n')
+    settings = PrepareSettings(validation=0, contamination=(str(tmp_path / "test.jsonl"),), vocabulary=300)
+    prepare(str(tmp_path / "train.txt"), tmp_path / "c", "builtin", settings)
+    warned = capsys.readouterr().err
+    assert "1 document not compared" in warned
+    assert "test.jsonl, row 2" in warned

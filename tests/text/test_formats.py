@@ -302,7 +302,7 @@ def test_a_broken_line_is_named_with_its_row(tmp_path, name, line, reason):
 
 
 BROKEN_ROWS = {
-    b"1": "1 cells, not 2",
+    b"1": "1 cell, not 2",
     b"1,good,more": "3 cells, not 2",
     b'1,""': "empty text",
     b"1, ": "empty text",
@@ -600,6 +600,20 @@ def test_a_folder_is_its_known_files_in_order(folder):
     names = [path.relative_to(folder).as_posix() for path in find_files(str(folder))]
     assert names == ["a.csv", "b/deep/c.txt.gz", "b/rows.jsonl"]
     assert texts(read(FileSource(find_files(str(folder))))) == ["hello", "text", "x"]
+
+
+def test_what_is_not_read_of_a_folder_is_said(tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("text")
+    (tmp_path / "picture.png").write_bytes(b"no text")
+    (tmp_path / ".hidden.txt").write_text("text")
+    find_files(str(tmp_path))
+    assert capsys.readouterr().out == f"{tmp_path}: not read: 1 file of other kinds, such as picture.png\n"
+
+
+def test_semicolons_between_columns_are_named(tmp_path):
+    with pytest.raises(UserError) as caught:
+        read_file(tmp_path, "excel.csv", b"label;text\n1;a text\n", Columns())
+    assert "semicolons" in str(caught.value.way_out)
 
 
 def test_a_file_and_a_glob(folder, monkeypatch):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gpt2lab.core.errors import UserError
-from gpt2lab.text import builtin, routing
+from gpt2lab.text import builtin, named, routing
 from gpt2lab.text.corpus import open_corpus
 from gpt2lab.text.prepare import prepare
 from gpt2lab.text.settings import ColumnSettings, PrepareSettings
@@ -99,10 +99,110 @@ def test_fewer_than_a_hundred_documents_are_cut_at_a_paragraph_near_the_end_and_
     assert train + validation == book
     assert validation.startswith("Paragraph")
     assert 0.04 < len(validation) / len(book) < 0.06
-    assert "fewer than 100 documents" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "fewer than 100 documents" in said
+    assert "cut in two and counts on both sides" in said
     for name, text in (("train", train), ("validation", validation)):
         manifest = corpus.manifest["splits"][name]
         assert (manifest["bytes"], manifest["words"]) == (len(text.encode()), len(text.split()))
+
+
+REPEATED = [f"{text} The end.\n" for text in TEXTS[:50] + TEXTS[:20] + TEXTS[40:50]]
+
+
+@pytest.mark.parametrize(
+    "settings", [PrepareSettings(), PrepareSettings(validation="first-shard", shard_tokens=400)], ids=["last", "first"]
+)
+def test_a_text_on_both_sides_is_warned_of_where_position_decides(tmp_path, tokenizer, capsys, settings):
+    source = rows(tmp_path / "a.jsonl", REPEATED)
+    corpus = prepare(source, tmp_path / "c", tokenizer, settings)
+    train = words(corpus, "train")
+    both = sum(any(other.startswith(text) for other in train) for text in words(corpus, "validation"))
+    assert both > 1
+    assert corpus.manifest["held_out_and_in_train"] == both
+    warned = capsys.readouterr().err
+    assert f"the texts of {both} held-out documents" in warned
+    assert "prepare.deduplicate=true" in warned
+    clean = prepare(source, tmp_path / "d", tokenizer, settings.model_copy(update={"deduplicate": True}))
+    assert clean.manifest["held_out_and_in_train"] == 0
+    assert not set(words(clean, "train")) & set(words(clean, "validation"))
+
+
+def test_a_text_on_both_sides_is_warned_of_where_the_source_decides(tmp_path, tokenizer, capsys):
+    items = {"train": TEXTS[:30] * 2, "test": TEXTS[28:40]}
+    for split, texts in items.items():
+        lines = [json.dumps({"text": text, "label": number % 4}) for number, text in enumerate(texts)]
+        (tmp_path / f"{split}.jsonl").write_text("\n".join(lines))
+    corpus = prepare("ag-news", tmp_path / "c", tokenizer, PrepareSettings(), local=tmp_path)
+    assert corpus.manifest["held_out_and_in_train"] == 2
+    assert "the texts of 2 held-out documents" in capsys.readouterr().err
+
+
+def test_where_a_hash_decides_repeats_are_on_one_side_and_nothing_is_warned_of(tmp_path, tokenizer, capsys):
+    corpus = prepare(rows(tmp_path / "a.jsonl", TEXTS * 2), tmp_path / "c", tokenizer, PrepareSettings(validation=0.2))
+    assert not set(words(corpus, "train")) & set(words(corpus, "validation"))
+    assert capsys.readouterr().err.count("warning") == 0
+
+
+def test_the_test_split_of_a_source_never_becomes_training_text(tmp_path, tokenizer):
+    """However few documents there are, and whatever position decides of the others."""
+    for split, texts in (("train", TEXTS[:50]), ("test", TEXTS[50:80])):
+        (tmp_path / f"input-{split}.txt").write_text("\n\n".join(texts))
+    sources = {"train": [tmp_path / "input-train.txt"], "test": [tmp_path / "input-test.txt"]}
+    local = named.LocalSet("tinyshakespeare", named.SETS["tinyshakespeare"], sources)
+    for validation in (0.05, "first-shard"):
+        settings = PrepareSettings(validation=validation, shard_tokens=300)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(named, "open_set", lambda name, folder: local)
+            corpus = prepare("tinyshakespeare", tmp_path / f"c{validation}", tokenizer, settings)
+        assert words(corpus, "test") == ["\n\n".join(TEXTS[50:80])]
+        assert "Document number 50" not in words(corpus, "train")[0]
+
+
+def test_a_first_shard_that_is_everything_is_refused_and_another_choice_goes_on_from_there(tmp_path, tokenizer, capsys):
+    source = rows(tmp_path / "a.jsonl", TEXTS)
+    with pytest.raises(UserError, match="nothing is left to train on"):
+        prepare(source, tmp_path / "c", tokenizer, PrepareSettings(validation="first-shard"))
+    prepare(source, tmp_path / "c", tokenizer, PrepareSettings())
+    assert "continuing" in capsys.readouterr().out
+
+
+def test_settings_that_leave_nothing_do_not_stand_in_the_way_of_others(tmp_path, tokenizer):
+    source = rows(tmp_path / "a.jsonl", TEXTS)
+    with pytest.raises(UserError, match="no document is left"):
+        prepare(source, tmp_path / "c", tokenizer, PrepareSettings(minimum_length=10_000))
+    prepare(source, tmp_path / "c", tokenizer, PrepareSettings())
+
+
+def test_a_split_whose_file_is_not_there_is_said(tmp_path, tokenizer, capsys):
+    (tmp_path / "wiki.valid.raw").write_text(" = A title = \n\n Some text .\n" * 3)
+    corpus = prepare("wikitext-2", tmp_path / "c", tokenizer, PrepareSettings(), local=tmp_path)
+    assert corpus.splits == ["validation"]
+    warned = capsys.readouterr().err
+    assert f"no train split: {tmp_path} holds no wiki.train.raw" in warned
+    assert f"no test split: {tmp_path} holds no wiki.test.raw" in warned
+
+
+def test_of_a_few_documents_of_one_paragraph_none_is_cut(tmp_path, tokenizer, capsys):
+    notes = [f"Note number {number}\nhas two lines.\n" for number in range(50)]
+    corpus = prepare(rows(tmp_path / "a.jsonl", notes), tmp_path / "c", tokenizer, PrepareSettings())
+    assert words(corpus, "train") + words(corpus, "validation") == notes
+    assert "cut in two" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("pairs", [1, 10, 50])
+def test_a_prompt_keeps_its_completion_however_few_there_are(tmp_path, tokenizer, capsys, pairs):
+    lines = [{"q": f"Question {n}?\n\nThink.", "a": f"\n\nAnswer\n\n{n}."} for n in range(pairs)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    columns = ColumnSettings(prompt="q", completion="a")
+    corpus = prepare(str(tmp_path / "a.jsonl"), tmp_path / "c", tokenizer, PrepareSettings(), columns=columns)
+    found = [text for name in corpus.splits for text in words(corpus, name)]
+    assert found == [line["q"] + line["a"] for line in lines]
+    assert ("validation" in corpus.splits) is (pairs > 1)
+    for split in map(corpus.split, corpus.splits):
+        prompts = split.of_documents("prompts")
+        read = [small().decode(split.read(start + 1, start + 1 + n)) for start, n in zip(split.starts, prompts)]
+        assert all(text.endswith("Think.") for text in read)
 
 
 def test_a_text_longer_than_a_piece_is_still_one_document(tmp_path, tokenizer, monkeypatch):
@@ -173,17 +273,44 @@ def test_a_tokenizer_can_be_trained_on_the_very_data(tmp_path):
     assert corpus.manifest["splits"]["train"]["tokens"] < builtin_one.manifest["splits"]["train"]["tokens"]
 
 
+def test_a_corpus_lends_its_tokenizer(tmp_path, capsys):
+    source = rows(tmp_path / "a.jsonl", TEXTS)
+    one = prepare(source, tmp_path / "c", "own", PrepareSettings(vocabulary=350))
+    assert "training a tokenizer" in capsys.readouterr().out
+    other = prepare(source, tmp_path / "d", str(tmp_path / "c"), PrepareSettings())
+    assert other.manifest["tokenizer"] == one.manifest["tokenizer"]
+    assert other.hash == one.hash
+
+
 def test_the_same_call_again_finds_it_finished_and_another_names_the_difference(tmp_path, capsys):
     (tmp_path / "a.txt").write_text("Some text.")
     settings = PrepareSettings(validation=0, vocabulary=300)
     prepare(str(tmp_path / "a.txt"), tmp_path / "c", "builtin", settings)
     prepare(str(tmp_path / "a.txt"), tmp_path / "c", "builtin", settings)
     assert "already prepared" in capsys.readouterr().out
-    with pytest.raises(UserError, match="validation is 0"):
+    with pytest.raises(UserError, match=r"validation: 0\.0 there, 0\.5 asked for"):
         prepare(str(tmp_path / "a.txt"), tmp_path / "c", "builtin", PrepareSettings(validation=0.5, vocabulary=300))
     (tmp_path / "a.txt").write_text("Some other text.")
-    with pytest.raises(UserError, match="sha256"):
+    with pytest.raises(UserError, match=r"another corpus is here: 1 of 1 file changed: a\.txt\n"):
         prepare(str(tmp_path / "a.txt"), tmp_path / "c", "builtin", settings)
+
+
+def test_what_changed_in_a_folder_is_said_in_a_few_words(tmp_path, tokenizer):
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    for number in range(160):
+        (folder / f"{number}.txt").write_text(f"Note {number}.")
+    prepare(str(folder), tmp_path / "c", tokenizer, PrepareSettings())
+    (folder / "1.txt").write_text("Another note.")
+    (folder / "new.txt").write_text("A new note.")
+    for name in range(5, 10):
+        (folder / f"{name}.txt").unlink()
+    with pytest.raises(UserError) as caught:
+        prepare(str(folder), tmp_path / "c", tokenizer, PrepareSettings(test=0.1))
+    assert caught.value.cause == (
+        "another corpus is here: 1 of 160 files changed: 1.txt; 1 file added: new.txt; "
+        "5 files gone: 5.txt, 6.txt, 7.txt …; test: 0.0 there, 0.1 asked for"
+    )
 
 
 @pytest.mark.parametrize("content", [b"", b"  \n ", b"\xff\xfe\n"])
@@ -205,6 +332,19 @@ def test_routing_by_hash_follows_the_shares():
     routed = routing.by_hash(hashes, PrepareSettings(validation=0.2, test=0.1))
     for code, share in ((routing.TRAIN, 0.7), (routing.VALIDATION, 0.2), (routing.TEST, 0.1)):
         assert (routed == code).mean() == pytest.approx(share, abs=0.02)
+
+
+def test_another_encoding_is_named_with_what_converts_it(tmp_path, tokenizer):
+    (tmp_path / "a.csv").write_bytes("label,text\n1,café\n".encode("latin-1"))
+    with pytest.raises(UserError, match="no document is left: 1 document left out: invalid UTF-8") as caught:
+        prepare(str(tmp_path / "a.csv"), tmp_path / "c", tokenizer, PrepareSettings())
+    assert "a.csv, row 2" in caught.value.cause
+    assert "iconv" in caught.value.cause
+
+
+def test_too_little_text_to_hold_any_out_is_said(tmp_path, tokenizer, capsys):
+    prepare(rows(tmp_path / "a.jsonl", ["short"]), tmp_path / "c", tokenizer, PrepareSettings())
+    assert "there is no validation split" in capsys.readouterr().err
 
 
 @pytest.mark.real_data

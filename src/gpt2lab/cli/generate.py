@@ -55,7 +55,6 @@ def generate(
         if json:
             console.result_line(sample.as_dict())
         else:
-            console.say(
-                f"--- sample {sample.sample + 1} of {samples}: {sample.tokens} tokens, ended by {sample.finish}"
-            )
+            made = console.counted(sample.tokens, "token")
+            console.say(f"--- sample {sample.sample + 1} of {samples}: {made}, ended by {sample.finish}")
             console.show(sample.prompt + sample.text)

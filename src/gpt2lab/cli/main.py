@@ -11,7 +11,7 @@ import typer
 
 from gpt2lab import __version__
 from gpt2lab.cli import corpus, doctor, evaluate, generate, prepare, pretrain, recipe, run
-from gpt2lab.core.errors import BAD_INPUT, FAILED, INTERRUPTED, Interrupted, UserError
+from gpt2lab.core.errors import BAD_INPUT, FAILED, INTERRUPTED, Failed, Interrupted, UserError
 
 # typer carries its own click since 0.26; what both raise for a mistyped line is reached through what typer exports.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -51,7 +51,7 @@ def run_verb(arguments: list[str]) -> int:
         if code == INTERRUPTED:  # typer makes this of Ctrl-C
             raise KeyboardInterrupt
     except UserError as error:
-        return _report(arguments, str(error), error.as_dict(), BAD_INPUT)
+        return _report(arguments, str(error), error.as_dict(), FAILED if isinstance(error, Failed) else BAD_INPUT)
     except UsageError as error:
         verb = [name for name in arguments[:1] if not str(error).startswith("No such command")]
         mistake = UserError(str(error), way_out=" ".join(["gpt2lab", *verb, "--help"]))

@@ -88,7 +88,7 @@ def _run(name: str, overrides: list[str], out: Path, device: str, dry_run: bool,
     from gpt2lab.study import study
 
     if dry_run:
-        console.result(study.plan(chosen))
+        console.result(study.plan(chosen, device))
         return
     try:
         page = study.run(chosen, out, device)

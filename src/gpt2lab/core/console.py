@@ -94,6 +94,9 @@ def result_line(value: Any) -> None:
 class Progress(Protocol):
     def advance(self, amount: float = 1, note: str = "") -> None: ...
 
+    def skip(self, amount: float) -> None:
+        """This much was done before: it counts as done, and not for the rate."""
+
 
 @contextlib.contextmanager
 def progress(what: str, total: float | None, unit: str, done: float = 0) -> Iterator[Progress]:
@@ -113,6 +116,9 @@ class _Silent:
     def advance(self, amount: float = 1, note: str = "") -> None:
         pass
 
+    def skip(self, amount: float) -> None:
+        pass
+
 
 class PlainLines:
     """A line every few seconds, for log files and pipes."""
@@ -129,6 +135,10 @@ class PlainLines:
         if time.monotonic() - self.last >= SECONDS_BETWEEN_LINES:
             self._print()
 
+    def skip(self, amount: float) -> None:
+        self.done += amount
+        self.before += amount
+
     def finish(self) -> None:
         if self.done > self.before:
             self._print()
@@ -141,8 +151,8 @@ class PlainLines:
             parts[0] += f" of {self.total:,.0f}"
         parts[0] += f" {self.unit}"
         parts.append(f"{rate:,.1f} {self.unit}/s")
-        if self.total and self.done < self.total and rate > 0:
-            parts.append(f"{duration((self.total - self.done) / rate)} left")
+        if self.total and rate > 0 and (seconds := (self.total - self.done) / rate) > 0.05:
+            parts.append(f"{duration(seconds)} left")
         if self.note:
             parts.append(self.note)
         _errors().print(", ".join(parts), highlight=False, soft_wrap=True, markup=False)
@@ -154,6 +164,9 @@ class _Bar:
 
     def advance(self, amount: float = 1, note: str = "") -> None:
         self.bar.update(self.task, advance=amount, **({"note": note} if note else {}))
+
+    def skip(self, amount: float) -> None:
+        self.bar.tasks[0].completed += amount  # rich takes the rate from its updates
 
 
 @contextlib.contextmanager
@@ -186,6 +199,11 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 document`, `2,000 documents`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def size(count: float) -> str:

@@ -28,6 +28,10 @@ class UserError(Exception):
         return {"cause": self.cause, "place": self.place, "way_out": self.way_out}
 
 
+class Failed(UserError):
+    """What went wrong on the way, and what can be done. Shown like a user's mistake; the process exits 1."""
+
+
 class Interrupted(Exception):
     """The user asked to stop; everything is saved. Shown with the command that continues; the process exits 130."""
 

@@ -104,6 +104,12 @@ def new_folder(path: Path) -> Iterator[Path]:
     flush_folder(path.parent)
 
 
+def rename(source: Path, target: Path) -> None:
+    """In one step, and on disk when it returns."""
+    _rename(source, target)
+    flush_folder(target.parent)
+
+
 def remove_leftovers(path: Path) -> None:
     """Remove what processes of this machine that are gone left beside `path`."""
     for leftover in path.parent.glob(f".{path.name}.*.writing"):

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from gpt2lab.core.console import counted
 from gpt2lab.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -63,9 +64,9 @@ def choose_device(wanted: str = "auto") -> torch.device:
 
 
 def choose_precision(wanted: Precision, device: torch.device) -> Literal["fp32", "bf16", "fp16"]:
-    """`auto` takes bf16 where the hardware multiplies in it, else fp32."""
+    """`auto` takes bf16 where the hardware multiplies in it, fp16 on older GPUs, else fp32."""
     if wanted == "auto":
-        return "bf16" if has_bf16(device) else "fp32"
+        return "bf16" if has_bf16(device) else "fp16" if device.type == "cuda" else "fp32"
     if wanted == "fp16" and device.type == "cpu":
         raise UserError(
             "fp16 on a CPU is not offered: its matrix products run at about 1 GFLOP/s",
@@ -131,7 +132,7 @@ def device_name(device: torch.device) -> str:
 
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{cpu_name()}, {cores()} cores" if device.type == "cpu" else cpu_name()
+    return f"{cpu_name()}, {counted(cores(), 'core')}" if device.type == "cpu" else cpu_name()
 
 
 def peak_flops(device: torch.device) -> float | None:
@@ -185,3 +186,20 @@ def peak_memory(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def keep_pages() -> None:
+    """Memory that tensors give back stays with this process: a step asks for the same again at once.
+
+    By default glibc returns every large block to the system and takes it back page by page, filled with zeros.
+    """
+    import ctypes
+    import sys
+
+    trim_threshold, top_pad, mmap_max = -1, -2, -4  # malloc.h
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # another C library
+            mallopt = ctypes.CDLL(None).mallopt
+            mallopt(mmap_max, 0)
+            mallopt(trim_threshold, 2**31 - 1)
+            mallopt(top_pad, 64 * 2**20)

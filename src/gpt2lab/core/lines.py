@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from collections.abc import Iterator
@@ -29,15 +28,6 @@ def read(path: Path) -> Iterator[Any]:
 
 def encode(record: Any) -> str:
     return json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-@contextlib.contextmanager
-def appending(path: Path) -> Iterator[LineWriter]:
-    writer = LineWriter(path)
-    try:
-        yield writer
-    finally:
-        writer.close()
 
 
 class LineWriter:

@@ -46,7 +46,10 @@ def windows(tokens: int, context: int, stride: int) -> list[Window]:
 @torch.inference_mode()
 def token_window(model: GPT2, ids: NDArray[np.int64], settings: EvaluateSettings) -> dict[str, Any]:
     if len(ids) < 2:
-        raise UserError(f"the text has {len(ids)} tokens, and perplexity needs at least 2", way_out="use a longer text")
+        raise UserError(
+            f"the text has {console.counted(len(ids), 'token')}, and perplexity needs at least 2",
+            way_out="use a longer text",
+        )
     check_ids(torch.from_numpy(ids), model.config)
     context = context_for(model, settings)
     stride = settings.stride or max(1, context // 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from gpt2lab.core.console import counted
 from gpt2lab.core.errors import UserError
 
 SizeName = Literal["small", "medium", "large", "xl"]
@@ -82,11 +83,18 @@ def parameter_count(config: GPT2Config) -> int:
     return body if config.tied_head else body + config.vocabulary * width
 
 
+def flops_per_token(config: GPT2Config, block: int) -> int:
+    """Arithmetic that training cannot do without: every matrix forward and twice backward, attention's causal half."""
+    matrices = config.layers * (4 * config.width**2 + 2 * config.width * config.inner_width)
+    head = (len(config.labels) or config.vocabulary) * config.width
+    return 6 * (matrices + head) + 6 * config.layers * config.width * block
+
+
 def describe(config: GPT2Config) -> str:
     head = f", {len(config.labels)} classes" if config.labels else ""
     return (
-        f"{parameter_count(config):,} parameters: {config.layers} layers, {config.heads} heads, width {config.width}, "
-        f"context {config.context}, vocabulary {config.vocabulary:,}{head}"
+        f"{parameter_count(config):,} parameters: {counted(config.layers, 'layer')}, {counted(config.heads, 'head')}, "
+        f"width {config.width}, context {config.context}, vocabulary {config.vocabulary:,}{head}"
     )
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from gpt2lab.core.errors import UserError
+from gpt2lab.model.attention import causal_attention
 from gpt2lab.model.config import GPT2Config
 
 VOCABULARY_MULTIPLE = 128  # tensor cores like it; 50,257 becomes 50,304
@@ -58,7 +59,10 @@ class Attention(nn.Module):
         if cache is not None:
             k, v = cache.extend(self.layer, k, v)
         dropout = self.dropout if self.training else 0.0
-        y_BHTD = F.scaled_dot_product_attention(q, k, v, mask, dropout, causal, scale=self.scale)
+        if causal:
+            y_BHTD = causal_attention(q, k, v, dropout, self.scale)
+        else:
+            y_BHTD = F.scaled_dot_product_attention(q, k, v, mask, dropout, scale=self.scale)
         y_BTC = self.c_proj(y_BHTD.transpose(1, 2).flatten(2))
         return F.dropout(y_BTC, self.output_dropout, self.training)
 
@@ -119,6 +123,7 @@ class Transformer(nn.Module):
             positions_BT = _positions(mask, past, length, ids_BT.device)
         mask, causal = _attention_mask(mask, past, length, ids_BT.device)
         x_BTC = self.wte(ids_BT) + self.wpe(positions_BT)
+        x_BTC = x_BTC.to(self.ln_f.weight.dtype)  # embeddings may be kept in more precision than the blocks
         x_BTC = F.dropout(x_BTC, self.config.embedding_dropout, self.training)
         for block in self.h:
             if self.recompute_activations and self.training:
@@ -159,9 +164,10 @@ class GPT2(nn.Module):
         return self.logits(self.transformer(ids_BT, mask, positions_BT, cache))
 
     def logits(self, x_BTC: Tensor) -> Tensor:
-        if self.lm_head.weight.shape[0] == self.config.vocabulary:
-            return self.lm_head(x_BTC)
-        return F.linear(x_BTC, self.lm_head.weight, self.padding_bias.to(x_BTC.dtype))
+        weight_VC = self.lm_head.weight.to(x_BTC.dtype)
+        if len(weight_VC) == self.config.vocabulary:
+            return F.linear(x_BTC, weight_VC)
+        return F.linear(x_BTC, weight_VC, self.padding_bias.to(x_BTC.dtype))
 
 
 class GPT2Classifier(nn.Module):

@@ -120,9 +120,13 @@ def fill(model: GPT2 | GPT2Classifier, tensors: Iterator[tuple[str, Tensor]], pl
         layout.put(EMBEDDING, wanted[EMBEDDING], stored_head)
         missing.clear()
     if missing:
-        raise UserError(f"{len(missing)} tensors are missing: {_some(missing)}", place=place, way_out=_WHOLE)
+        raise UserError(
+            f"{console.counted(len(missing), 'tensor')} missing: {_some(missing)}", place=place, way_out=_WHOLE
+        )
     if unknown:
-        console.warn(f"{len(unknown)} tensors have no place in this model and were left out: {_some(unknown)}")
+        console.warn(
+            f"{console.counted(len(unknown), 'tensor')} without a place in this model left out: {_some(unknown)}"
+        )
     if (
         stored_head is not None
         and isinstance(model, GPT2)

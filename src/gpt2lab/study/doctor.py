@@ -32,7 +32,7 @@ def examine(wanted: str = "auto") -> dict[str, dict[str, str]]:
 
 def _machine(device: torch.device) -> dict[str, str]:
     return {
-        "processor": f"{hardware.cpu_name()}, {hardware.cores()} cores",
+        "processor": f"{hardware.cpu_name()}, {console.counted(hardware.cores(), 'core')}",
         "memory": console.size(hardware.memory()),
         "device chosen": f"{device} ({hardware.device_name(device)})",
         "device memory": console.size(hardware.device_memory(device)),

@@ -2,187 +2,222 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
+import torch
 
-from gpt2lab.core import console, environment, files, hardware, lines, lock
-from gpt2lab.core import settings as strict
-from gpt2lab.core.errors import Interrupted, UserError
+from gpt2lab.core import console, hardware, lines, lock
+from gpt2lab.core.errors import Failed, Interrupted, UserError
 from gpt2lab.measure import perplexity, records
-from gpt2lab.model.config import GPT2Config, describe, parameter_count
+from gpt2lab.model.config import GPT2Config, flops_per_token
 from gpt2lab.model.gpt2 import GPT2, build, initialise
 from gpt2lab.model.reading import weight_hash
 from gpt2lab.model.writing import write_model
-from gpt2lab.study.settings import RunSettings, resumed
-from gpt2lab.text.batches import Blocks
+from gpt2lab.study import announce, run_folder, trackers
+from gpt2lab.study.run_folder import Intent
+from gpt2lab.study.sampling import Sample
+from gpt2lab.study.settings import RunSettings
+from gpt2lab.text import inspection
+from gpt2lab.text.batches import Blocks, Mixture, Rows
 from gpt2lab.text.corpus import Corpus, open_corpus
-from gpt2lab.train import loop, optimizer
+from gpt2lab.train import groups, loop, memory, processes, randomness, trial
 from gpt2lab.train.objectives import language_modelling
-from gpt2lab.train.validation import summed_loss
+from gpt2lab.train.plan import Plan, batch_rows, limits
+from gpt2lab.train.processes import Team
+from gpt2lab.train.validation import Validate
 
-MANY_EPOCHS = 20
-
-
-@dataclass
-class Validate:
-    """The probe that looks at held-out loss."""
-
-    blocks: Blocks
-    every: int
-
-    def __call__(self, model: GPT2, step: int) -> dict[str, Any]:
-        total, scored = summed_loss(model, self.blocks)
-        return {"validation_loss": total / scored, "validation_tokens": scored}
+WORTH_VERIFYING = 3600  # seconds of training
 
 
-def pretrain(settings: RunSettings, out: Path, *, resume: bool = False, dry_run: bool = False) -> dict[str, Any]:
+def pretrain(settings: RunSettings, out: Path, intent: Intent, *, dry_run: bool = False) -> dict[str, Any]:
     """Train from random weights; the run folder holds everything when this returns."""
-    if (finished := _finished(out, settings)) is not None:
+    if (found := run_folder.finished(out, settings, intent)) is not None:
         console.say(f"{out}: already finished with these settings")
-        return finished
+        return found
     corpus = open_corpus(Path(settings.data))
     tokenizer = corpus.tokenizer()
     config = settings.model.config(tokenizer.size, tokenizer.end_of_text)
-    plan = _plan(settings, config)
-    rows = Blocks(corpus.split("train"), settings.train.block or config.context)
-    if rows.rows == 0:
-        raise UserError("the corpus holds no text to train on", place=corpus.folder, way_out="prepare more text")
-    if dry_run:
-        return _announce(config, plan, rows, build(GPT2, config))
-    with lock.locked(out / ".lock"):
-        _begin(out, settings, corpus, plan, resume)
-        model = build(GPT2, config, settings.model.vocabulary_multiple)
-        initialise(model, settings.train.seed)
-        model.transformer.recompute_activations = settings.train.recompute
-        _announce(config, plan, rows, model)
-        probes = _probes(corpus, rows.block, settings.train.validate_every)
-        outcome = loop.train(model.to(plan.device), language_modelling, rows, plan, out, probes)
-        if not outcome.finished:
-            raise Interrupted(f"stopped after step {outcome.step}, saved", f"gpt2lab pretrain --resume --out {out}")
-        return _finish(out, model, corpus, rows.block, outcome)
-
-
-def _plan(settings: RunSettings, config: GPT2Config) -> loop.Plan:
-    device = hardware.choose_device(settings.device)
-    precision = hardware.choose_precision(settings.train.precision, device)
     block = settings.train.block or config.context
     if block > config.context:
         raise UserError(f"train.block is {block} and the model's context only {config.context}")
-    batch_rows = settings.train.batch_tokens // block
-    if batch_rows == 0:
-        raise UserError(f"train.batch_tokens ({settings.train.batch_tokens}) is less than one row of {block} tokens")
-    if precision == "fp16":
-        raise UserError("fp16 training needs a gradient scaler, which is not here yet", way_out="use bf16 or fp32")
-    micro_batch = min(settings.train.micro_batch or batch_rows, batch_rows)
-    return loop.Plan(settings.train, device, precision, batch_rows, micro_batch)
+    rows = _rows(corpus, block)
+    if rows.rows == 0:
+        raise UserError("the corpus holds no text to train on", place=corpus.folder, way_out="prepare more text")
+    with _team(settings) as (team, device), _alone_in(out, team, dry_run):
+        before = None if dry_run else run_folder.begun(out, settings, corpus, intent)
+        model = build(GPT2, config, settings.model.vocabulary_multiple)
+        initialise(model, settings.train.seed)
+        model.transformer.recompute_activations = settings.train.recompute
+        groups.freeze(model, settings.train)
+        model.to(device)
+        plan = _plan(settings, config, model, rows, block, device)
+        plan, facts = _decide(plan, config, model, rows, corpus, block, before, out, team, intent)
+        if dry_run:
+            return facts
+        if team.leads:
+            run_folder.write(out, settings, corpus, run_folder.decided(plan, team), before)
+        probes = _probes(settings, corpus, block, team)
+        with trackers.opened(settings, out, team) as sinks:
+            outcome = loop.train(model, language_modelling, rows, plan, out, probes, team, sinks)
+        if not outcome.finished:
+            _stop(outcome, out, team)
+        return _finish(out, model, corpus, block, outcome) if team.leads else {}
 
 
-def _announce(config: GPT2Config, plan: loop.Plan, rows: Blocks, model: GPT2) -> dict[str, Any]:
-    """Say what will happen before it does; the same as plain data."""
-    train = plan.settings
-    epochs = train.steps * plan.batch_rows / rows.rows
-    console.say(f"model: {describe(config)}")
-    console.say(
-        f"training: {train.steps:,} steps of {plan.batch_rows} rows of {rows.block} tokens ({epochs:.2f} epochs), "
-        f"on {hardware.device_name(plan.device)}, {plan.precision}"
-    )
-    if epochs > MANY_EPOCHS:
-        console.warn(f"every text will be seen {epochs:,.0f} times: the corpus is small for so many steps")
-    groups = optimizer.groups(model, train)
-    table = [
-        (group.name, group.count(config.vocabulary), f"{train.learning_rate:g}", f"{group.weight_decay:g}")
-        for group in groups
-    ]
-    console.table("what will be trained", ("group", "parameters", "highest rate", "weight decay"), table)
-    return {
-        "parameters": parameter_count(config),
-        "trainable": {group.name: group.count(config.vocabulary) for group in groups},
-        "steps": train.steps,
-        "rows_a_step": plan.batch_rows,
-        "tokens_a_row": rows.block,
-        "tokens": train.steps * plan.batch_rows * rows.block,
-        "epochs": epochs,
-        "device": hardware.device_name(plan.device),
-        "precision": plan.precision,
-    }
+@contextlib.contextmanager
+def _team(settings: RunSettings) -> Iterator[tuple[Team, torch.device]]:
+    device = processes.own_device(hardware.choose_device(settings.device))
+    hardware.keep_pages()
+    randomness.be_deterministic(device.type == "cpu" or settings.train.deterministic)
+    team = processes.join(device)
+    if not team.leads:
+        console.configure("quiet")
+    try:
+        yield team, device
+    finally:
+        processes.leave()
 
 
-def _begin(out: Path, settings: RunSettings, corpus: Corpus, plan: loop.Plan, resume: bool) -> None:
-    if (out / "study.json").is_file():
-        raise UserError("a study is here", place=out, way_out="choose another --out")
-    if (out / "run.yaml").is_file():
-        if not resume:
-            raise UserError("an unfinished run is here", place=out, way_out=f"gpt2lab pretrain --resume --out {out}")
-        _refuse_change(out, settings)
-        stored = files.read_json(out / "run.json")
-        if stored["corpus"] != corpus.hash:
-            raise UserError("the corpus has changed since the run began", place=settings.data)
-        return
-    files.write_json(
-        out / "run.json",
-        {
-            "kind": settings.kind,
-            "state": "unfinished",
-            "started": datetime.now(UTC).isoformat(timespec="seconds"),
-            "corpus": corpus.hash,
-            "tokenizer": corpus.manifest["tokenizer"]["hash"],
-            "device": hardware.device_name(plan.device),
-            "precision": plan.precision,
-            "environment": environment.record(),
-        },
-    )
-    files.write_text(out / "run.yaml", yaml.safe_dump(settings.as_dict(), sort_keys=False, allow_unicode=True))
+@contextlib.contextmanager
+def _alone_in(out: Path, team: Team, dry_run: bool) -> Iterator[None]:
+    """Two trainings cannot write one run; all processes of one are one training."""
+    with contextlib.nullcontext() if dry_run or not team.leads else lock.locked(out / ".lock"):
+        yield
 
 
-def _finished(out: Path, settings: RunSettings) -> dict[str, Any] | None:
-    if not (out / "run.json").is_file():
-        return None
-    stored = files.read_json(out / "run.json")
-    if stored["state"] != "finished":
-        return None
-    _refuse_change(out, settings)
-    return stored
+def _rows(corpus: Corpus, block: int) -> Rows:
+    """Blocks of the shuffled stream, or of several by weight."""
+    parts = [Blocks(source.split("train"), block) for source in corpus.sources]
+    return Mixture(parts, corpus.weights) if corpus.weights else parts[0]
 
 
-def _refuse_change(out: Path, settings: RunSettings) -> None:
-    """The corpus may have moved, and the device is the user's affair: what they hold is checked by its hash."""
-    free = {"data", "device"}
-    there = {key: value for key, value in resumed(out).as_dict().items() if key not in free}
-    wanted = {key: value for key, value in settings.as_dict().items() if key not in free}
-    if changed := strict.differences(there, wanted):
+def _plan(settings: RunSettings, config: GPT2Config, model: GPT2, rows: Rows, block: int, device: torch.device) -> Plan:
+    train = settings.train
+    if isinstance(rows, Mixture) and (train.epochs or "epoch" in (train.validate_every, train.checkpoint_every)):
         raise UserError(
-            "a run with other settings is here: " + "; ".join(changed), place=out, way_out="choose another --out"
+            "a mixture has no epochs: its sources come round at different times",
+            place="train",
+            way_out="give train.tokens or train.steps, and numbers of steps",
         )
+    precision = hardware.choose_precision(train.precision, device)
+    count = batch_rows(train, block)
+    ends = limits(train, rows.rows, count, block)
+    steps = min(ends.values()) if ends else 1
+    epoch_ends = round(train.epochs * rows.rows) if train.epochs and ends["epochs"] == steps else None
+    trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    fits = memory.micro_batch(config, trainable, block, count, train, precision, device)
+    micro_batch = fits if train.micro_batch == "auto" else min(train.micro_batch, count)
+    work = flops_per_token(config, block)
+    peak = hardware.peak_flops(device) or hardware.matmul_rate(device, precision)
+    return Plan(train, device, precision, rows.rows, count, micro_batch, steps, epoch_ends, work, peak)
 
 
-def _probes(corpus: Corpus, block: int, every: int) -> list[loop.Probe]:
-    return [Validate(Blocks(corpus.split("validation"), block), every)] if "validation" in corpus.splits else []
+def _decide(
+    plan: Plan,
+    config: GPT2Config,
+    model: GPT2,
+    rows: Rows,
+    corpus: Corpus,
+    block: int,
+    before: dict[str, Any] | None,
+    out: Path,
+    team: Team,
+    intent: Intent,
+) -> tuple[Plan, dict[str, Any]]:
+    """What `auto` and time limits leave open is decided once; a run that goes on takes what was decided then."""
+    if before:
+        there = before["decided"]
+        if not intent.extend:
+            plan = replace(plan, steps=there["steps"], last_row=there["last_row"])
+        if plan.settings.micro_batch == "auto":
+            plan = replace(plan, micro_batch=there["micro_batch"])
+        run_folder.refuse_other_circumstances(before["decided"], run_folder.decided(plan, team), out, intent)
+        return plan, announce.announce(config, model, plan, block, team)
+    tried = trial.try_out(model, language_modelling, rows, plan)
+    plan = _same_for_all(_with_time_limit(replace(plan, micro_batch=tried.micro_batch), tried, team), team)
+    facts = announce.announce(config, model, plan, block, team)
+    trainable = sum(facts["trainable"].values())
+    facts |= announce.check_room(config, trainable, plan, block, out)
+    facts |= announce.say_trial(tried, config, plan, block, team)
+    if facts["expected_seconds"] > WORTH_VERIFYING and team.leads:
+        inspection.verify(corpus)
+    return plan, facts
+
+
+def _with_time_limit(plan: Plan, tried: trial.Trial, team: Team) -> Plan:
+    minutes = plan.settings.minutes
+    if not minutes:
+        return plan
+    steps = max(1, int(minutes * 60 * team.size / tried.seconds_a_step))
+    known = limits(plan.settings, plan.rows, plan.batch_rows, 1)
+    if known and plan.steps <= steps:
+        return plan
+    return replace(plan, steps=steps, last_row=None)
+
+
+def _same_for_all(plan: Plan, team: Team) -> Plan:
+    """The first process decides."""
+    numbers = torch.tensor([plan.steps, plan.micro_batch, plan.last_row or 0], device=plan.device)
+    team.take_from_first([numbers])
+    steps, micro_batch, last_row = numbers.tolist()
+    return replace(plan, steps=steps, micro_batch=micro_batch, last_row=last_row or None)
+
+
+def _probes(settings: RunSettings, corpus: Corpus, block: int, team: Team) -> list[loop.Probe]:
+    train = settings.train
+    sampling = settings.sample
+    sample = Sample(corpus.tokenizer(), sampling.prompts, sampling, sampling.every) if sampling.prompts else None
+    held_out = [Blocks(source.split("validation"), block) for source in corpus.sources if "validation" in source.splits]
+    looks = [Validate(held_out, train.validate_every, train.validate_tokens, team)] if held_out else []
+    return [*looks, *([sample] if sample else [])]
+
+
+def _stop(outcome: loop.Outcome, out: Path, team: Team) -> None:
+    command = run_folder.resume_command(out, team.size)
+    if not outcome.saved:
+        raise Failed(f"stopped after step {outcome.step:,}; its checkpoint could not be written", way_out=command)
+    raise Interrupted(f"stopped after step {outcome.step:,}, saved", command)
 
 
 def _finish(out: Path, model: GPT2, corpus: Corpus, block: int, outcome: loop.Outcome) -> dict[str, Any]:
-    if not (out / "model").is_dir():
-        write_model(out / "model", model, corpus.tokenizer())
+    if outcome.early:
+        console.say(f"stopped early after step {outcome.step:,}: nothing better came for a while")
+    if outcome.best_step and outcome.best_step != outcome.step:
+        console.say(f"the model is the one of step {outcome.best_step:,}, the best on validation")
+    _keep_former_model(out)
+    write_model(out / "model", model, corpus.tokenizer())
     if "validation" in corpus.splits:
-        record = perplexity.blocks(model, corpus.split("validation"), block)
-        record["model"] = {"path": "model", "weights": weight_hash(out / "model")}
-        record["data"] = {"path": str(corpus.folder), "hash": corpus.hash}
-        records.write(out / "results", record)
-        scored = record["counts"]["tokens_scored"]
-        console.say(f"validation: perplexity {record['value']:.2f} ({record['protocol']}, {scored:,} tokens)")
+        for source in corpus.sources:
+            if "validation" in source.splits:
+                _measure(out, model, source, block)
     else:
         console.warn("the corpus has no validation split, so nothing was measured on text that training did not see")
-    stored = files.read_json(out / "run.json")
-    stored |= {
-        "state": "finished",
-        "steps": outcome.step,
-        "training_seconds": sum(line["seconds"] for line in lines.read(out / "timings.jsonl")),
-        "peak_memory": hardware.peak_memory(next(model.parameters()).device),
-        "finished": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
-    }
-    files.write_json(out / "run.json", stored)
-    return stored
+    return run_folder.finish(
+        out,
+        {
+            "steps": outcome.step,
+            "best_step": outcome.best_step,
+            "training_seconds": sum(line["seconds"] for line in lines.read(out / "timings.jsonl")),
+            "peak_memory": hardware.peak_memory(next(model.parameters()).device),
+        },
+    )
+
+
+def _keep_former_model(out: Path) -> None:
+    """Of a run that was prolonged, or whose last moment was interrupted."""
+    if (out / "model").is_dir():
+        count = len(list(out.glob("model-before-*")))
+        (out / "model").rename(out / f"model-before-{count + 1}")
+
+
+def _measure(out: Path, model: GPT2, corpus: Corpus, block: int) -> None:
+    record = perplexity.blocks(model, corpus.split("validation"), block)
+    record["model"] = {"path": "model", "weights": weight_hash(out / "model")}
+    record["data"] = {"path": str(corpus.folder), "hash": corpus.hash}
+    records.write(out / "results", record)
+    scored = record["counts"]["tokens_scored"]
+    console.say(f"validation: perplexity {record['value']:.2f} ({record['protocol']}, {scored:,} tokens)")

@@ -184,7 +184,7 @@ def _texts(values: Iterable[Any], columns: Columns, file: File, first: int) -> R
     """The only column; what is not plainly text goes the way of all rows."""
     for number, value in enumerate(values, first):
         if isinstance(value, str) and value and not value.isspace():
-            yield Document(value)
+            yield Document(value, place=file.row(number))
         else:
             yield document({columns.named[0]: value}, columns, file, number)
 

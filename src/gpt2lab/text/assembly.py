@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpt2lab.core import console
+from gpt2lab.core.console import counted
 from gpt2lab.core.errors import UserError
-from gpt2lab.text import routing
-from gpt2lab.text.parts import LeftOut, Part, read_part, read_summary
+from gpt2lab.text import repeats, routing
+from gpt2lab.text.parts import COLUMNS, Columns, LeftOut, Part, read_part, read_summary
+from gpt2lab.text.routing import Cut, Router
 from gpt2lab.text.settings import PrepareSettings
-from gpt2lab.text.shards import Columns, Ids, SplitWriter
+from gpt2lab.text.shards import SplitWriter
 from gpt2lab.text.tokenizer import Tokenizer
 
 
@@ -26,8 +28,10 @@ def assemble(
     facts = survey(parts, settings)
     labels = _label_names(facts, names)
     cut = find_cut(parts, facts, tokenizer, settings)
+    by_hash = cut is None and not any(facts.splits)  # the same text is then on the same side
     writers = {name: SplitWriter(folder, name, settings.shard_tokens) for name in routing.NAMES}
     left_out, contaminated, route = LeftOut(), LeftOut(), Router(cut, facts.validated, settings, tokenizer)
+    held_out: list[repeats.Hashes] = []
     with console.progress("shards", len(parts), "parts") as progress:
         for file, kept in zip(parts, facts.kept):
             part = read_part(file)
@@ -36,15 +40,19 @@ def assemble(
             ids, columns = _only(part, kept, labels)
             for name, routed in route(part, kept, ids, columns):
                 writers[name].add(*routed)
+                if name != "train" and not (by_hash or settings.deduplicate):
+                    held_out.append(routed[1]["hashes"])
             progress.advance()
     repeated = sum(int((~kept).sum()) for kept in facts.kept)
     if repeated:
         left_out.update({"the same text came before": {"count": repeated, "places": []}})
+    everything = (read_summary(file).hashes[kept] for file, kept in zip(parts, facts.kept))
     return {
         "splits": {name: writer.finish() for name, writer in writers.items() if writer.documents},
         "labels": labels,
         "left_out": left_out.as_dict(),
         "contaminated": contaminated.as_dict(),
+        "held_out_and_in_train": repeats.also_in_train(held_out, everything),
         "split_by": cut.reason if cut else "the source" if facts.validated else "a hash of each document's text",
     }
 
@@ -56,148 +64,85 @@ class Survey:
     lengths: list[NDArray[np.int64]]  # tokens of each kept document
     kept: list[NDArray[np.bool_]]
     labels: set[str | int | None]
-    validated: bool  # the source says itself what is validation
+    splits: list[str | None]  # what the source says itself of each part
+
+    @property
+    def validated(self) -> bool:
+        return "validation" in self.splits
+
+    @property
+    def lengths_to_cut(self) -> list[NDArray[np.int64]]:
+        """A test split stays as it is: its documents have no place in the stream that is cut."""
+        return [lengths[:0] if split == "test" else lengths for split, lengths in zip(self.splits, self.lengths)]
 
 
 def survey(parts: Sequence[Path], settings: PrepareSettings) -> Survey:
     summaries = [read_summary(file) for file in parts]
     kept = [np.ones(len(summary.lengths), bool) for summary in summaries]
     if settings.deduplicate:
-        first = _first_of_each([summary.hashes for summary in summaries])
+        first = repeats.first_of_each([summary.hashes for summary in summaries])
         kept = np.split(first, np.cumsum([len(summary.lengths) for summary in summaries])[:-1])
     return Survey(
         [summary.lengths[keep] for summary, keep in zip(summaries, kept)],
         kept,
         {label for summary in summaries for label in summary.labels},
-        any(summary.split == "validation" for summary in summaries),
+        [summary.split for summary in summaries],
     )
-
-
-@dataclass(frozen=True)
-class Cut:
-    """A split by position: the stream before `place` goes to `first`, the rest to `second`."""
-
-    place: int
-    first: str
-    second: str
-    reason: str
-    end_of_text: bool  # before what is left of a document that is cut
 
 
 def find_cut(parts: Sequence[Path], facts: Survey, tokenizer: Tokenizer, settings: PrepareSettings) -> Cut | None:
     """Where the published scripts' way, or too few documents, ask for a split by position."""
-    if settings.validation == "first-shard":
-        return Cut(settings.shard_tokens, "validation", "train", "position: the first shard", end_of_text=False)
-    documents = sum(map(len, facts.lengths))
-    if facts.validated or not settings.validation or documents >= routing.FEW_DOCUMENTS or facts.labels - {None}:
+    if facts.validated or not settings.validation:
         return None
-    tokens = np.array([int(lengths.sum()) for lengths in facts.lengths])
+    lengths, first_shard = facts.lengths_to_cut, settings.validation == "first-shard"
+    if not first_shard and (sum(map(len, lengths)) >= routing.FEW_DOCUMENTS or facts.labels - {None}):
+        return None
+    ends = np.cumsum(np.concatenate(lengths))
+    if first_shard:
+        return _first_shard(ends, settings.shard_tokens)
+    tokens = np.array([int(part.sum()) for part in lengths])
     wanted = round(int(tokens.sum()) * (1 - routing.SHARE_OF_FEW))
     number = int(np.searchsorted(np.cumsum(tokens), wanted, side="right"))
     if number == len(parts):
         return None
     before = int(tokens[:number].sum())
-    ids, _ = _only(read_part(parts[number]), facts.kept[number], [])
-    place = before + routing.paragraph_border(ids, wanted - before, tokenizer)
+    ids, columns = _only(read_part(parts[number]), facts.kept[number], [])
+    border = "document" if columns["prompts"].any() else "paragraph"  # half of an answer is none
+    if border == "document":
+        place = int(ends[max(0, np.searchsorted(ends, wanted, side="right") - 1)])
+    else:
+        place = before + routing.paragraph_border(ids, wanted - before, tokenizer)
     share = 1 - place / int(tokens.sum())
-    reason = f"position: the last {share:.1%}, from the beginning of a paragraph on"
-    console.say(f"fewer than {routing.FEW_DOCUMENTS} documents, so validation is chosen by {reason}")
+    reason = f"position: the last {share:.1%}, from the beginning of a {border} on"
+    console.say(
+        f"fewer than {routing.FEW_DOCUMENTS} documents, so validation is chosen by {reason}{_halved(ends, place)}"
+    )
     return Cut(place, "train", "validation", reason, end_of_text=True)
 
 
-Routed = tuple[Ids, Columns, bool]
+def _first_shard(ends: NDArray[np.int64], place: int) -> Cut:
+    tokens = int(ends[-1]) if len(ends) else 0
+    if tokens <= place:
+        raise UserError(
+            f"prepare.validation=first-shard takes the first {place:,} tokens, and there are {tokens:,}: "
+            "nothing is left to train on",
+            way_out="leave it out, and 5 % of the documents become validation",
+        )
+    console.say(f"validation is the first {counted(place, 'token')}{_halved(ends, place)}")
+    return Cut(place, "validation", "train", "position: the first shard", end_of_text=False)
 
 
-class Router:
-    """Decides for each document, or by position, which split it joins."""
-
-    def __init__(self, cut: Cut | None, validated: bool, settings: PrepareSettings, tokenizer: Tokenizer) -> None:
-        self.cut, self.validated, self.settings, self.tokenizer = cut, validated, settings, tokenizer
-        self.position = 0
-        self.last = routing.TRAIN
-
-    def __call__(self, part: Part, kept: NDArray[np.bool_], ids: Ids, columns: Columns) -> Iterator[tuple[str, Routed]]:
-        if not len(columns["lengths"]):
-            return
-        if self.cut is None:
-            yield from self._by_document(part, kept, ids, columns)
-        else:
-            yield from self._by_position(self.cut, part.continues, ids, columns)
-
-    def _by_document(
-        self, part: Part, kept: NDArray[np.bool_], ids: Ids, columns: Columns
-    ) -> Iterator[tuple[str, Routed]]:
-        routed = routing.by_hash(part.hashes[kept], self.settings)
-        if part.split is not None and (part.split != "train" or self.validated):
-            routed[:] = routing.NAMES.index(part.split)
-        if part.continues:
-            routed[0] = self.last
-        self.last = int(routed[-1])
-        for code, name in enumerate(routing.NAMES):
-            mine = routed == code
-            if mine.any():
-                chosen = {column: values[mine] for column, values in columns.items()}
-                yield name, (_of_documents(mine, ids, columns["lengths"]), chosen, part.continues and bool(mine[0]))
-
-    def _by_position(self, cut: Cut, continues: bool, ids: Ids, columns: Columns) -> Iterator[tuple[str, Routed]]:
-        room = cut.place - self.position
-        self.position += len(ids)
-        if room >= len(ids):
-            yield cut.first, (ids, columns, continues)
-        elif room <= 0:
-            yield cut.second, (ids, columns, continues)
-        else:
-            left, right = self._halves(cut, ids, columns, room)
-            yield cut.first, (*left, continues)
-            yield cut.second, (*right, False)
-
-    def _halves(
-        self, cut: Cut, ids: Ids, columns: Columns, room: int
-    ) -> tuple[tuple[Ids, Columns], tuple[Ids, Columns]]:
-        ends = np.cumsum(columns["lengths"])
-        whole = int(np.searchsorted(ends, room, side="right"))  # documents that end before the cut
-        begin = int(ends[whole - 1]) if whole else 0
-        if begin == room:
-            return (
-                (ids[:room], {name: values[:whole] for name, values in columns.items()}),
-                (ids[room:], {name: values[whole:] for name, values in columns.items()}),
-            )
-        text = self.tokenizer.decode_bytes(ids[begin + 1 : room])
-        left = {name: values[: whole + 1].copy() for name, values in columns.items()}
-        right = {name: values[whole:].copy() for name, values in columns.items()}
-        for name, amount in (("lengths", room - begin), ("bytes", len(text)), ("words", len(text.split()))):
-            left[name][-1] = amount
-            right[name][0] -= amount
-        rest = ids[room:]
-        if cut.end_of_text:
-            rest = np.concatenate([np.array([self.tokenizer.end_of_text], ids.dtype), rest])
-            right["lengths"][0] += 1
-        return (ids[:room], left), (rest, right)
+def _halved(ends: NDArray[np.int64], place: int) -> str:
+    return "" if place in ends else "; the document at this border is cut in two and counts on both sides"
 
 
-def _only(part: Part, kept: NDArray[np.bool_], labels: list[str]) -> tuple[Ids, Columns]:
+def _only(part: Part, kept: NDArray[np.bool_], labels: list[str]) -> tuple[NDArray[np.unsignedinteger], Columns]:
     """The kept documents of a part: their stream, and a number a document in each column."""
-    columns: Columns = {name: getattr(part, name)[kept] for name in ("lengths", "prompts", "bytes", "words")}
+    columns: Columns = {name: getattr(part, name)[kept] for name in COLUMNS}
     if labels:
         numbers = {name: number for number, name in enumerate(labels)}
         columns["labels"] = np.array([numbers[str(label)] for label in part.labels], np.int64)[kept]
-    return _of_documents(kept, part.ids, part.lengths), columns
-
-
-def _of_documents(chosen: NDArray[np.bool_], ids: Ids, lengths: NDArray[np.int64]) -> Ids:
-    """The tokens of the chosen documents. Neighbours are copied together, which is many times faster than a mask."""
-    places = np.concatenate([[0], np.cumsum(lengths)])
-    borders = places[np.flatnonzero(np.diff(chosen, prepend=False, append=False))]
-    runs = [ids[start:stop] for start, stop in borders.reshape(-1, 2)]
-    return runs[0] if len(runs) == 1 else np.concatenate([ids[:0], *runs])
-
-
-def _first_of_each(hashes: list[NDArray[np.uint64]]) -> NDArray[np.bool_]:
-    """Which documents are the first with their text."""
-    together = np.ascontiguousarray(np.concatenate(hashes)).view([("a", np.uint64), ("b", np.uint64)])[:, 0]
-    first = np.zeros(len(together), bool)
-    first[np.unique(together, return_index=True)[1]] = True
-    return first
+    return routing.of_documents(kept, part.ids, part.lengths), columns
 
 
 def _label_names(facts: Survey, names: Sequence[str]) -> list[str]:

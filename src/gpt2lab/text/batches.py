@@ -32,7 +32,22 @@ class Batch:
 
     @property
     def scored(self) -> int:
-        return int((self.targets != UNSCORED).sum())
+        """Targets: classes where texts have them, tokens elsewhere."""
+        return len(self.labels) if self.labels is not None else int((self.targets != UNSCORED).sum())
+
+    def part(self, rows: Integers, length: int | None = None) -> Batch:
+        """Some of the rows, as far as the longest of them reaches."""
+        return Batch(
+            self.ids[rows, :length],
+            self.targets[rows, :length],
+            None if self.documents is None else self.documents[rows, :length],
+            None if self.labels is None else self.labels[rows],
+        )
+
+    def filled(self, rows: int) -> Batch:
+        """As many rows as asked for; the new ones have no targets."""
+        missing = ((0, max(0, rows - len(self.ids))), (0, 0))
+        return Batch(np.pad(self.ids, missing), np.pad(self.targets, missing, constant_values=UNSCORED))
 
 
 class Rows(Protocol):
@@ -197,6 +212,8 @@ class Labelled:
         return Batch(ids, targets, documents, np.asarray(self.split.of_documents("labels"))[rows])
 
 
+SOURCE_BITS = 40
+ROW_MASK = (1 << SOURCE_BITS) - 1
 PATTERN = 1000  # places after which a mixture's shares are exact
 
 
@@ -217,6 +234,28 @@ class Mixture:
         owners = np.concatenate([np.full(count, number) for number, count in enumerate(counts)])
         return owners[np.argsort(times, kind="stable")]
 
+    @property
+    def rows(self) -> int:
+        return sum(source.rows for source in self.sources)
+
+    def lengths(self, rows: Integers) -> Integers:
+        return np.array([self.sources[key >> SOURCE_BITS].lengths(np.array([key & ROW_MASK]))[0] for key in rows])
+
+    def batch(self, rows: Integers) -> Batch:
+        """Each source makes its own; they come together in the order that was asked for."""
+        made = [
+            source.batch(rows[rows >> SOURCE_BITS == number] & ROW_MASK) for number, source in enumerate(self.sources)
+        ]
+        order = np.argsort(np.argsort(rows >> SOURCE_BITS, kind="stable"), kind="stable")
+        return Batch(
+            np.concatenate([batch.ids for batch in made])[order],
+            np.concatenate([batch.targets for batch in made])[order],
+        )
+
+    def keys(self, places: Integers, seed: int) -> Integers:
+        """The rows at these places, as numbers that say their source as well."""
+        return np.array([source << SOURCE_BITS | row for source, row in self.at(places, seed)], np.int64)
+
     def at(self, places: Integers, seed: int) -> list[tuple[int, int]]:
         """(source, row) at these places of the endless sequence."""
         found = []
@@ -229,9 +268,14 @@ class Mixture:
         return found
 
 
-def rows_of_step(rows: int, batch_rows: int, seed: int, step: int) -> Integers:
-    """Which rows the batch of `step` (from 0) holds: every row once an epoch, in an order of its own each epoch."""
+def rows_of_step(rows: Rows, batch_rows: int, seed: int, step: int) -> Integers:
+    """Which rows the batch of `step` (from 0) holds; a mixture has its own order, without epochs."""
     places = np.arange(step * batch_rows, (step + 1) * batch_rows)
+    return rows.keys(places, seed) if isinstance(rows, Mixture) else shuffled(rows.rows, places, seed)
+
+
+def shuffled(rows: int, places: Integers, seed: int) -> Integers:
+    """The rows at these places: every row once an epoch, in an order of its own each epoch."""
     return np.array([_order(rows, seed, int(place // rows))[place % rows] for place in places])
 
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gpt2lab.core.console import counted
 from gpt2lab.core.errors import UserError
 
 ENDINGS = 4
@@ -53,7 +54,8 @@ def items(documents: Sequence[str], count: int, seed: int) -> Iterator[dict[str,
             made += 1
     if made < count:
         raise UserError(
-            f"these documents give {made} choices, not {count}", way_out="ask for fewer, or give more documents"
+            f"these documents give {counted(made, 'choice')}, not {count}",
+            way_out="ask for fewer, or give more documents",
         )
 
 

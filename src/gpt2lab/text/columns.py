@@ -13,7 +13,7 @@ from gpt2lab.text.documents import BadRow, Document
 
 DEFAULT = ("text",)
 SHOWN = 40  # characters of a name: without a header it may be a whole text
-WAY_OUT = "name the columns: data.text=title,description data.label=category"
+WAY_OUT = "name the columns: data.text=title,description data.label=category, or data.prompt=… data.completion=…"
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,14 @@ class Columns:
     label: str | None = None
     prompt: str | None = None
     completion: str | None = None
+    every: bool = False  # all columns that hold text; what is no text there counts as empty
 
     @property
     def texts(self) -> tuple[str, ...]:
         return self.text if self.completion is None else (self.completion,)
+
+    def describe(self) -> dict[str, Any]:
+        return {"text": list(self.text), "label": self.label, "prompt": self.prompt, "completion": self.completion}
 
     @property
     def named(self) -> list[str]:
@@ -35,10 +39,13 @@ class Columns:
 
 
 UNNAMED = Columns()
+EVERY_TEXT = Columns(every=True)
 
 
 def choose(wanted: Columns, names: Sequence[str], texts: Set[str], file: File, way_out: str = WAY_OUT) -> Columns:
     """The wanted ones of a file's columns; where none is named for the text, the only one that holds text."""
+    if wanted.every:
+        return replace(wanted, text=tuple(name for name in names if name in texts) or tuple(names))
     missing = [name for name in wanted.named if name not in names]
     candidates = [name for name in names if name in texts and name not in wanted.named]
     if missing == list(DEFAULT) and wanted.texts == DEFAULT and len(candidates) == 1:
@@ -55,14 +62,15 @@ def choose(wanted: Columns, names: Sequence[str], texts: Set[str], file: File, w
 
 def document(row: Mapping[str, Any], columns: Columns, file: File, number: int) -> Document | BadRow:
     try:
-        text = "\n".join([_text(row, name) for name in columns.texts])
+        names = [name for name in columns.texts if isinstance(row.get(name), str)] if columns.every else columns.texts
+        text = "\n".join([_text(row, name) for name in names])
         if not text or text.isspace():
             return BadRow(file.row(number), "empty text")
         prompt = "" if columns.prompt is None else _text(row, columns.prompt)
         label = None if columns.label is None else _label(row, columns.label)
     except _Unusable as unusable:
         return BadRow(file.row(number), str(unusable))
-    return Document(text, prompt, label)
+    return Document(text, prompt, label, place=file.row(number))
 
 
 class _Unusable(Exception):

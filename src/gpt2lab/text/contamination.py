@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from gpt2lab.text.corpus import write_array
 
 RUN = 13
 WORD = re.compile(r"\w+")
-Runs = frozenset[int]
+Known = Mapping[str, frozenset[int]]  # the runs of each evaluation set
 
 
 def runs(text: str) -> Iterator[int]:
@@ -24,20 +24,21 @@ def runs(text: str) -> Iterator[int]:
         yield int.from_bytes(hashlib.blake2b(joined, digest_size=8).digest(), "big")
 
 
-def write(path: Path, texts: Iterable[str]) -> None:
-    """The runs of evaluation texts, for the workers."""
-    found = {number for text in texts for number in runs(text)}
-    write_array(path, np.array(sorted(found), np.uint64))
+def write(folder: Path, number: int, texts: Iterable[str]) -> None:
+    """The runs of an evaluation set, for the workers."""
+    found = {run for text in texts for run in runs(text)}
+    write_array(_file(folder, number), np.array(sorted(found), np.uint64))
 
 
-def load(folder: Path) -> Runs:
-    path = file_in(folder)
-    return frozenset(np.load(path).tolist()) if path.is_file() else frozenset()
+def load(folder: Path, sets: Sequence[str]) -> Known:
+    return {name: frozenset(np.load(_file(folder, number)).tolist()) for number, name in enumerate(sets)}
 
 
-def file_in(folder: Path) -> Path:
-    return folder / "contamination.npy"
+def hit(text: str, known: Known) -> list[str]:
+    """The evaluation sets that share a run with the text."""
+    found = frozenset(runs(text)) if known else frozenset()
+    return [name for name, theirs in known.items() if not found.isdisjoint(theirs)]
 
 
-def shared(text: str, known: Runs) -> int:
-    return sum(number in known for number in runs(text)) if known else 0
+def _file(folder: Path, number: int) -> Path:
+    return folder / f"contamination-{number}.npy"

@@ -16,6 +16,7 @@ from gpt2lab.text import tokenizer as tokenizers
 from gpt2lab.text.tokenizer import Tokenizer
 
 FORMAT = 1
+AGAIN = "remove the corpus folder and prepare it again"
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,21 @@ class Corpus:
     folder: Path
     manifest: dict[str, Any]
 
+    @cached_property
+    def sources(self) -> list[Corpus]:
+        """Of a mixture; a plain corpus is its only one."""
+        parts = self.manifest.get("mixture")
+        return [open_corpus(self.folder / part["folder"]) for part in parts] if parts else [self]
+
+    @property
+    def weights(self) -> list[float] | None:
+        """How often training draws from each source; None for a plain corpus."""
+        parts = self.manifest.get("mixture")
+        return [part["weight"] for part in parts] if parts else None
+
     @property
     def splits(self) -> list[str]:
-        return list(self.manifest["splits"])
+        return list(dict.fromkeys(name for source in self.sources for name in source.manifest["splits"]))
 
     @property
     def vocabulary(self) -> int:
@@ -77,12 +90,20 @@ class Corpus:
     @property
     def hash(self) -> str:
         """Of everything the shards hold, by the manifest's hash of each."""
+        if self.weights:
+            return files.fingerprint([self.weights, [source.hash for source in self.sources]])
         return files.fingerprint([self.manifest["splits"], self.manifest["tokenizer"]["hash"]])
 
     def tokenizer(self) -> Tokenizer:
         return tokenizers.load(self.folder / "tokenizer")
 
     def split(self, name: str) -> Split:
+        if self.weights:
+            raise UserError(
+                "this is a mixture: its sources have splits of their own",
+                place=self.folder,
+                way_out=f"name one of them, such as {self.sources[0].folder}",
+            )
         if name not in self.manifest["splits"]:
             raise UserError(f"the corpus has no split {name!r} (it has {', '.join(self.splits)})", place=self.folder)
         return Split(self.folder, name, self.manifest["splits"][name])
@@ -99,7 +120,7 @@ def open_corpus(folder: Path) -> Corpus:
         )
     manifest = files.read_json(folder / "corpus.json")
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise UserError("this is no corpus.json of a known format", place=folder, way_out="prepare it again")
+        raise UserError("this is no corpus.json of a known format", place=folder, way_out=AGAIN)
     return Corpus(folder, manifest)
 
 
@@ -116,12 +137,14 @@ def open_shard(path: Path, about: dict[str, Any]) -> NDArray[np.unsignedinteger]
         else:
             shard = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:
-        raise UserError("a shard is missing", place=path, way_out="prepare the corpus again") from error
+        raise UserError("a shard is missing", place=path, way_out=AGAIN) from error
     except (ValueError, EOFError) as error:
-        raise UserError(f"the shard is damaged or cut short: {error}", place=path) from error
+        raise UserError(f"the shard is damaged or cut short: {error}", place=path, way_out=AGAIN) from error
     if shard.ndim != 1 or len(shard) != about["tokens"] or shard.dtype not in (np.uint16, np.uint32, np.int32):
         found = f"{shard.size:,} × {shard.dtype} in {path.stat().st_size:,} bytes"
         raise UserError(
-            f"the shard is not the one that was written: {found}, not {about['tokens']:,} tokens", place=path
+            f"the shard is not the one that was written: {found}, not {about['tokens']:,} tokens",
+            place=path,
+            way_out=AGAIN,
         )
     return shard

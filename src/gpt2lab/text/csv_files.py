@@ -10,17 +10,21 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
+from gpt2lab.core.console import counted
 from gpt2lab.text.columns import DEFAULT, Columns, choose, document
 from gpt2lab.text.cutting import File, Part, Rows, Span, content, cut
 from gpt2lab.text.documents import BadRow
 from gpt2lab.text.opening import Stream, open_text
 
 CELL_CHARACTERS = 1 << 24  # a quote that is never closed must not swallow all the rest of a large file
+NEVER_CLOSED = "unexpected end of data"
 AG_NEWS = ("label", "title", "description")
 AG_NEWS_HEADERS = (AG_NEWS, ("class index", "title", "description"))
 WHOLE_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 NUMBER = re.compile(r"[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?")
 WAY_OUT = "name the columns, data.text=title,description data.label=category, or count them, data.text=1,2 data.label=0"
+
+SEMICOLONS = "its columns seem to stand between semicolons: write commas (.csv) or tabs (.tsv) there"
 
 
 @dataclass(frozen=True)
@@ -79,11 +83,12 @@ def _rows(table: Table, held: bytes | Span, first: int) -> Rows:
     width, label = len(table.names), table.columns.label
     for number, cells in enumerate(_records(lines, table.delimiter), first):
         if isinstance(cells, csv.Error):
-            yield BadRow(table.file.row(number), f"not valid csv: {cells}")
+            cause = "a quote is never closed" if str(cells) == NEVER_CLOSED else str(cells)
+            yield BadRow(table.file.row(number), f"not valid csv: {cause}")
         elif not cells or number == table.header:
             continue
         elif len(cells) != width:
-            yield BadRow(table.file.row(number), f"{len(cells)} cells, not {width}")
+            yield BadRow(table.file.row(number), f"{counted(len(cells), 'cell')}, not {width}")
         else:
             row: dict[str, str | int] = dict(zip(table.names, cells))
             if label is not None and WHOLE_NUMBER.fullmatch(cells[table.names.index(label)]):
@@ -103,12 +108,13 @@ def _beginning(file: File, delimiter: str) -> list[tuple[int, list[str]]]:
 def _table(file: File, delimiter: str, wanted: Columns, beginning: list[tuple[int, list[str]]]) -> Table:
     (header, first), second = beginning[0], beginning[-1][1]
     names, texts = tuple(first), _text_columns(first, second)
-    if all(name.isdecimal() for name in wanted.named):
+    if wanted.every or all(name.isdecimal() for name in wanted.named):
         header, names = None, tuple(str(number) for number in range(len(first)))
     elif not set(wanted.named) <= set(first) and _is_ag_news(first):
         header, names = None if WHOLE_NUMBER.fullmatch(first[0]) else header, AG_NEWS
         wanted = replace(wanted, text=AG_NEWS[1:]) if wanted.texts == DEFAULT else wanted
-    return Table(file, delimiter, names, choose(wanted, names, texts, file, WAY_OUT), header)
+    way_out = SEMICOLONS if len(names) == 1 and ";" in names[0] else WAY_OUT
+    return Table(file, delimiter, names, choose(wanted, names, texts, file, way_out), header)
 
 
 def _is_ag_news(first: list[str]) -> bool:

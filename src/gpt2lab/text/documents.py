@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 
@@ -13,6 +13,7 @@ class Document:
     prompt: str = ""  # stands before the text and is read, never a target
     label: str | int | None = None
     continues: bool = False  # the document before it goes on: a long text comes in several pieces
+    place: str = field(default="", compare=False)  # `reviews.csv, row 17`, where there is such a place
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,13 @@ import glob
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from gpt2lab.core import files
+from gpt2lab.core import console, files
+from gpt2lab.core.console import counted
 from gpt2lab.core.errors import UserError
 from gpt2lab.text import arrow_files, csv_files, json_files, text_files
 from gpt2lab.text.columns import UNNAMED, Columns
@@ -78,8 +79,8 @@ class FileSource:
             if split := self._split_of(file):
                 facts["split"] = split
         names = [file.name for file in self.files]
-        data = names[0] if len(names) == 1 else f"{len(names)} files: {names[0]} … {names[-1]}"
-        return {"data": data, "files": described, "columns": {**asdict(self.columns), "text": list(self.columns.text)}}
+        data = names[0] if len(names) == 1 else f"{len(names):,} files: {names[0]} … {names[-1]}"
+        return {"data": data, "files": described, "columns": self.columns.describe()}
 
     def _parts(self, file: File, piece_bytes: int) -> Iterator[Part]:
         return FORMATS[format_of(file.path)](file, self.columns, piece_bytes)
@@ -92,7 +93,9 @@ def find_files(data: str) -> list[Path]:
     """What a file's name, a folder or a glob stands for, sorted. Of a folder, the files with a known suffix."""
     path = Path(data).expanduser()
     if path.is_dir():
-        found = [inner for inner in path.rglob("*") if _is_data(inner.relative_to(path)) and not inner.is_dir()]
+        inside = [inner for inner in sorted(path.rglob("*")) if not (_is_hidden(inner, path) or inner.is_dir())]
+        found = [inner for inner in inside if _format(inner)]
+        _say_what_is_not_read([inner for inner in inside if not _format(inner)], path)
     elif path.exists() or path.is_symlink():
         found = [path]
     else:
@@ -147,5 +150,11 @@ def _format(path: Path) -> str | None:
     return suffix if suffix in FORMATS and not inside else None
 
 
-def _is_data(path: Path) -> bool:
-    return _format(path) is not None and not any(part.startswith(".") for part in path.parts)
+def _is_hidden(path: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
+def _say_what_is_not_read(others: list[Path], folder: Path) -> None:
+    if others:
+        which = f"{counted(len(others), 'file')} of other kinds, such as {others[0].relative_to(folder)}"
+        console.say(f"{folder}: not read: {which}")

@@ -61,7 +61,8 @@ class HubSource:
 
     def describe(self) -> dict[str, Any]:
         files = {file.path: file.sha256 or file.git_blob for file in self.found[1]}
-        return {"data": self.name, "hub": self.repository, "files": files, **dict(self.about)}
+        about = {**dict(self.about), "columns": self.columns.describe()}
+        return {"data": self.name, "hub": self.repository, "files": files, **about}
 
     def _fetch(self, file: RemoteFile) -> Path:
         return hub.fetch_file(self.repository, file.path, kind="dataset", revision=self.found[0])

@@ -11,6 +11,7 @@ from gpt2lab.core.errors import UserError
 from gpt2lab.text.corpus import Corpus, Split
 
 BORDER = "│"
+LEARNED = "▶"  # instead of the border, where a prompt ends and its completion begins
 
 
 def statistics(split: Split, vocabulary: int) -> dict[str, int | str]:
@@ -39,23 +40,41 @@ def preview(corpus: Corpus, name: str, documents: int, tokens: int) -> list[dict
     for number in range(min(documents, len(split.starts))):
         start, end = int(split.starts[number]), int(ends[number])
         ids = split.read(start, min(end, start + tokens))
-        marked = BORDER.encode().join(table[token] for token in ids).decode("utf-8", "replace")
-        found.append(
-            {"document": number, "tokens": end - start, "text": marked + ("…" if end - start > tokens else "")}
-        )
+        learned = 1 + int(split.of_documents("prompts")[number]) if split.has("prompts") else 0
+        halves = [
+            BORDER.encode().join(table[id] for id in part) for part in (ids[:learned], ids[learned:]) if len(part)
+        ]
+        marked = LEARNED.encode().join(halves).decode("utf-8", "replace")
+        shown: dict[str, Any] = {"document": number, "tokens": end - start}
+        if split.has("labels"):
+            shown["class"] = corpus.manifest["labels"][split.of_documents("labels")[number]]
+        found.append({**shown, "text": marked + ("…" if end - start > tokens else "")})
     return found
+
+
+def classes(corpus: Corpus) -> dict[str, list[int]]:
+    """How many documents of each class are in each split."""
+    names = corpus.manifest["labels"]
+    if not names:
+        return {}
+    counts = [np.bincount(corpus.split(split).of_documents("labels"), minlength=len(names)) for split in corpus.splits]
+    return {name: [int(count[number]) for count in counts] for number, name in enumerate(names)}
 
 
 def verify(corpus: Corpus) -> int:
     """How many shards were right; the first that is not is named."""
+    if corpus.weights:
+        return sum(verify(source) for source in corpus.sources)
     splits = [corpus.split(name) for name in corpus.splits]
     shards = [found for split in splits for found in zip(split.manifest["shards"], split.shards)]
+    again = f"remove {corpus.folder} and prepare it again"
     with console.progress("verify", len(shards), "shards") as progress:
         for about, shard in shards:
             path = corpus.folder / about["file"]
             if files.sha256(path) != about["sha256"]:
-                raise UserError("the shard has changed since it was written", place=path, way_out="prepare it again")
+                raise UserError("the shard has changed since it was written", place=path, way_out=again)
             if int(shard.max()) >= corpus.vocabulary:
-                raise UserError(f"the shard holds ids beyond the vocabulary of {corpus.vocabulary:,}", place=path)
+                what = f"the shard holds ids beyond the vocabulary of {corpus.vocabulary:,}"
+                raise UserError(what, place=path, way_out=again)
             progress.advance()
     return len(shards)

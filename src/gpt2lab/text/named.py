@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from gpt2lab.core import console
 from gpt2lab.core.errors import UserError
 from gpt2lab.text.columns import Columns
 from gpt2lab.text.documents import BadRow, Document, Piece, Source, inline_pieces
@@ -175,6 +176,8 @@ def open_set(name: str, local: Path | None) -> Source:
     if not present:
         known = ", ".join(name for names in chosen.local.values() for name in names)
         raise UserError(f"no file of {name} is here", place=local, way_out=f"known names, plain or compressed: {known}")
+    for split in chosen.local.keys() - present.keys():
+        console.warn(f"no {split} split: {local} holds no {' or '.join(chosen.local[split])}")
     return LocalSet(name, chosen, present)
 
 

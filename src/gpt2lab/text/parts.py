@@ -17,18 +17,18 @@ from safetensors import safe_open
 from gpt2lab.core import files
 from gpt2lab.core.errors import UserError
 from gpt2lab.text import contamination
-from gpt2lab.text.contamination import Runs
+from gpt2lab.text.contamination import Known
 from gpt2lab.text.detokenise import detokeniser
 from gpt2lab.text.documents import BadRow, Document, Piece
 from gpt2lab.text.settings import PrepareSettings
 from gpt2lab.text.tokenizer import Tokenizer
 from gpt2lab.text.words import count_words
 
-SHARED = f"shares {contamination.RUN} words in a row with an evaluation set"
+SHARED = f"{contamination.RUN} words in a row stand in the evaluation set"
 PLACES_KEPT = 20  # of the rows left out for one reason
 BATCH_CHARACTERS = 500_000
 COLUMNS = ("lengths", "prompts", "bytes", "words", "hashes")
-Columns = dict[str, NDArray[Any]]
+Columns = dict[str, NDArray[Any]]  # of documents: those, labels if there are any; of a part also its ids
 
 
 @dataclass
@@ -71,11 +71,11 @@ class Part:
 
 
 def make_part(
-    piece: Piece, file: Path, tokenizer: Tokenizer, settings: PrepareSettings, strict: bool, known: Runs = frozenset()
+    piece: Piece, file: Path, tokenizer: Tokenizer, settings: PrepareSettings, strict: bool, known: Known | None = None
 ) -> tuple[int, int]:
     """Read, encode and write; how many documents and tokens."""
     left_out, contaminated = LeftOut(), LeftOut()
-    documents = _kept(piece, settings, strict, known, left_out, contaminated)
+    documents = _kept(piece, settings, strict, known or {}, left_out, contaminated)
     labels: list[str | int | None] = []
     made = [_empty(tokenizer)]
     continues = False
@@ -120,24 +120,25 @@ def read_summary(file: Path) -> Summary:
 
 
 def _kept(
-    piece: Piece, settings: PrepareSettings, strict: bool, known: Runs, left_out: LeftOut, contaminated: LeftOut
+    piece: Piece, settings: PrepareSettings, strict: bool, known: Known, left_out: LeftOut, contaminated: LeftOut
 ) -> Iterator[Document]:
     repair = detokeniser(settings.detokenise)
-    for number, row in enumerate(piece.documents()):
+    for row in piece.documents():
         if isinstance(row, BadRow):
             if strict:
                 raise UserError(row.reason, place=row.place, way_out="repair the row, or leave --strict out")
             left_out.add(row.reason, row.place)
             continue
-        text = repair(row.text)
+        text, place = repair(row.text), row.place or repr(row.text[:60])
         if len(text) < settings.minimum_length and not row.continues:
-            left_out.add("shorter than the minimum", f"document {number + 1} of its piece")
+            left_out.add("shorter than the minimum", place)
             continue
-        if contamination.shared(text, known):
-            contaminated.add(SHARED, f"{text[:60]!r}")
-            if settings.drop_contaminated and not row.continues:
-                left_out.add(SHARED, f"{text[:60]!r}")
-                continue
+        hits = [f"{SHARED} {name}" for name in contamination.hit(row.prompt + text, known)]
+        for reason in hits:
+            contaminated.add(reason, place)
+        if hits and settings.drop_contaminated and not row.continues:
+            left_out.add(" and ".join(hits), place)
+            continue
         yield row if text is row.text else replace(row, text=text)
 
 

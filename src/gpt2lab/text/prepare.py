@@ -8,21 +8,27 @@ from pathlib import Path
 from typing import Any
 
 from gpt2lab.core import console, files, hardware, lock
+from gpt2lab.core.console import counted
 from gpt2lab.core.errors import UserError
 from gpt2lab.text import builtin, contamination
 from gpt2lab.text import tokenizer as tokenizers
 from gpt2lab.text.adopt import adopt, find_shards
 from gpt2lab.text.adopt import describe as describe_shards
 from gpt2lab.text.assembly import assemble
+from gpt2lab.text.changes import changes
+from gpt2lab.text.columns import EVERY_TEXT
 from gpt2lab.text.corpus import FORMAT, Corpus, is_corpus, open_corpus
 from gpt2lab.text.documents import Document, Piece, Source
+from gpt2lab.text.parts import LeftOut, read_summary
 from gpt2lab.text.settings import ColumnSettings, PrepareSettings
-from gpt2lab.text.sources import open_source
+from gpt2lab.text.sources import chosen_columns, open_source
 from gpt2lab.text.tokenizer import Tokenizer
 from gpt2lab.text.workers import Job, Workers, make_parts, part_file, start
 
+LATER = ("validation", "test", "shard_tokens", "deduplicate")  # what parts are the same for
 TRAINED = ("builtin", "own")  # tokenizers that are trained on the spot: on the built-in text, on this very data
 CHARACTERS_TO_TRAIN_ON = 100_000_000
+OTHER_ENCODING = "another encoding? `iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW` converts a common one"
 WORTH_PROCESSES = 20_000_000  # bytes; less is done before the processes have started
 
 
@@ -44,8 +50,8 @@ def prepare(
     with lock.locked(out.parent / f".{out.name}.lock"):
         if shards := find_shards(data):
             return _adopt(shards, out, tokenizer)
-        source = open_source(data, local, columns or ColumnSettings())
-        staging = out.parent / f".{out.name}.preparing"
+        source = open_source(data, local, chosen_columns(columns or ColumnSettings()))
+        staging = staging_of(out)
         if is_corpus(out):
             shutil.rmtree(staging, ignore_errors=True)
             return _finished(out, _wanted(source, settings, tokenizer))
@@ -56,8 +62,13 @@ def prepare(
             _make_missing_parts(source, Job(staging, settings, strict), started)
         corpus = _put_together(source, staging, out, encoder, settings, wanted)
         shutil.rmtree(staging)
-        _say_what_was_left_out(corpus)
+        _say_what_is_missing(corpus)
         return corpus
+
+
+def staging_of(out: Path) -> Path:
+    """Where a preparation keeps what it has done until the corpus is whole."""
+    return out.parent / f".{out.name}.preparing"
 
 
 def _adopt(shards: list[Path], out: Path, tokenizer: str) -> Corpus:
@@ -70,18 +81,24 @@ def _begin(
 ) -> Tokenizer:
     """The tokenizer of this corpus, kept where a continuation and the workers find it."""
     plan = staging / "plan.json"
+    settings_of_parts = {key: value for key, value in wanted["settings"].items() if key not in LATER}
+    planned = {**wanted, "settings": settings_of_parts}
     if plan.is_file():
-        _refuse_change(files.read_json(plan), wanted, staging)
-        console.say(f"continuing an interrupted preparation: {staging}")
-        return tokenizers.load(staging / "tokenizer")
+        changed = changes(files.read_json(plan), planned)
+        if changed and any((staging / "parts").iterdir()):
+            raise _other("another preparation was interrupted here", changed, staging)
+        if not changed:
+            console.say(f"continuing an interrupted preparation: {staging}")
+            return tokenizers.load(staging / "tokenizer")
     shutil.rmtree(staging, ignore_errors=True)
     encoder = _tokenizer(tokenizer, source, settings)
     with files.new_folder(staging / "tokenizer") as beside:
         encoder.save(beside)
     if settings.contamination:
-        contamination.write(contamination.file_in(staging), _evaluation_texts(settings.contamination))
+        for number, address in enumerate(settings.contamination):
+            contamination.write(staging, number, _evaluation_texts(address))
     (staging / "parts").mkdir()
-    files.write_json(plan, wanted)
+    files.write_json(plan, planned)
     return encoder
 
 
@@ -92,6 +109,7 @@ def _wanted(source: Source, settings: PrepareSettings, tokenizer: str) -> dict[s
 def _relevant(settings: PrepareSettings, tokenizer: str) -> dict[str, Any]:
     """What decides the bytes of the corpus."""
     values = {**settings.as_dict(), "tokenizer": tokenizer}
+    del values["weights"]  # of a mixture that this may be a source of
     if tokenizer not in TRAINED:
         del values["vocabulary"]
     return values
@@ -103,6 +121,7 @@ def _tokenizer(name: str, source: Source, settings: PrepareSettings) -> Tokenize
     if name == "builtin":
         encoder = builtin.tokenizer(settings.vocabulary)
     else:
+        console.say(f"training a tokenizer on this text, at most its first {CHARACTERS_TO_TRAIN_ON:,} characters …")
         encoder = tokenizers.train(_first_texts(source), settings.vocabulary)
     if encoder.size < settings.vocabulary:
         console.say(
@@ -111,10 +130,15 @@ def _tokenizer(name: str, source: Source, settings: PrepareSettings) -> Tokenize
     return encoder
 
 
-def _evaluation_texts(addresses: tuple[str, ...]) -> Iterator[str]:
-    for address in addresses:
-        for piece in open_source(address, None, ColumnSettings()).pieces():
-            yield from (row.prompt + row.text for row in piece.documents() if isinstance(row, Document))
+def _evaluation_texts(address: str) -> Iterator[str]:
+    unread = LeftOut()
+    for piece in open_source(address, None, EVERY_TEXT).pieces():
+        for row in piece.documents():
+            if isinstance(row, Document):
+                yield row.prompt + row.text
+            else:
+                unread.add(row.reason, row.place)
+    _warn_of(unread.as_dict(), f"not compared with {address}")
 
 
 def _first_texts(source: Source) -> Iterator[str]:
@@ -137,18 +161,20 @@ def _make_missing_parts(source: Source, job: Job, workers: Workers) -> None:
     with console.progress("prepare", source.size and source.size / scale, unit) as progress:
 
         def missing() -> Iterator[tuple[int, Piece]]:
-            nonlocal count
+            nonlocal count, documents, tokens
             for count, piece in enumerate(source.pieces(), 1):
                 if part_file(folder, count - 1).is_file():
-                    progress.advance(piece.size / scale)
+                    before = read_summary(part_file(folder, count - 1)).lengths
+                    documents, tokens = documents + len(before), tokens + int(before.sum())
+                    progress.skip(piece.size / scale)
                 else:
                     yield count - 1, piece
 
         for done in make_parts(missing(), job, workers):
             documents, tokens = documents + done.documents, tokens + done.tokens
-            progress.advance(done.size / scale, f"{documents:,} documents, {tokens:,} tokens")
+            progress.advance(done.size / scale, f"{counted(documents, 'document')}, {tokens:,} tokens")
     if count == 0:
-        raise UserError("there is nothing to prepare: the source is empty")
+        raise UserError("there is nothing to prepare: the source is empty", place=source.describe()["data"])
     files.write_json(job.staging / "parts.json", {"count": count})
 
 
@@ -160,8 +186,11 @@ def _put_together(
     with files.new_folder(out) as beside:
         made = assemble(parts, beside, encoder, settings, wanted["source"].get("labels") or ())
         if not made["splits"]:
+            shutil.rmtree(staging)  # other settings may begin here
             raise UserError(
-                "no document is left", place=source.describe().get("data"), way_out=_reasons(made["left_out"])
+                f"no document is left: {'; '.join(_reasons(made['left_out'], 'left out')) or 'there was none'}",
+                place=wanted["source"]["data"],
+                way_out="repair the rows, or choose other columns or settings",
             )
         (beside / "tokenizer").mkdir()
         encoder.save(beside / "tokenizer")
@@ -177,34 +206,40 @@ def _put_together(
 
 def _finished(out: Path, wanted: dict[str, Any]) -> Corpus:
     corpus = open_corpus(out)
-    _refuse_change(corpus.manifest, wanted, out)
+    if changed := changes(corpus.manifest, wanted):
+        raise _other("another corpus is here", changed, out)
     console.say(f"{out}: already prepared with these settings")
     return corpus
 
 
-def _refuse_change(there: dict[str, Any], wanted: dict[str, Any], place: Path) -> None:
-    for part, values in wanted.items():
-        for key in values.keys() | there[part].keys():
-            if there[part].get(key) != values.get(key):
-                raise UserError(
-                    f"another corpus is here: its {key} is {there[part].get(key)!r}, not {values.get(key)!r}",
-                    place=place,
-                    way_out="choose another --out, or remove this one",
-                )
-
-
-def _say_what_was_left_out(corpus: Corpus) -> None:
-    for reason, found in corpus.manifest["left_out"].items():
-        where = f", first {', '.join(found['places'][:3])}" if found["places"] else ""
-        console.warn(f"{found['count']:,} documents left out: {reason}{where}; corpus.json lists more")
-    for found in corpus.manifest.get("contaminated", {}).values():
-        if not corpus.manifest["settings"]["drop_contaminated"]:
-            console.warn(
-                f"{found['count']:,} documents share {contamination.RUN} words in a row with an evaluation set"
-            )
-
-
-def _reasons(left_out: dict[str, Any]) -> str:
-    return (
-        "; ".join(f"{found['count']:,} left out: {reason}" for reason, found in left_out.items()) or "check the source"
+def _other(what: str, changed: list[str], place: Path) -> UserError:
+    return UserError(
+        f"{what}: {'; '.join(changed)}", place=place, way_out=f"choose another --out, or remove {place} and go on"
     )
+
+
+def _say_what_is_missing(corpus: Corpus) -> None:
+    manifest = corpus.manifest
+    _warn_of(manifest["left_out"], "left out")
+    if not manifest["settings"]["drop_contaminated"]:
+        _warn_of(manifest["contaminated"], "contaminated")
+    share = manifest["settings"]["validation"]
+    if share and "validation" not in corpus.splits and "train" in corpus.splits:
+        console.warn(f"there is no validation split: prepare.validation={share} of so few documents is none")
+    if repeated := manifest["held_out_and_in_train"]:
+        console.warn(
+            f"in train as well: the texts of {counted(repeated, 'held-out document')}; "
+            "prepare.deduplicate=true leaves repeated texts out"
+        )
+
+
+def _warn_of(found: dict[str, Any], what: str) -> None:
+    for line in _reasons(found, what):
+        console.warn(line)
+
+
+def _reasons(found: dict[str, Any], what: str) -> Iterator[str]:
+    for reason, about in found.items():
+        where = f", first {'; '.join(about['places'][:3])}" if about["places"] else ""
+        hint = f" ({OTHER_ENCODING})" if reason.startswith("invalid UTF-8") else ""
+        yield f"{counted(about['count'], 'document')} {what}: {reason}{where}{hint}"

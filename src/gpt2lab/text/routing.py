@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
+from gpt2lab.text.parts import Columns, Part
 from gpt2lab.text.settings import PrepareSettings
 from gpt2lab.text.tokenizer import Tokenizer
 
@@ -25,11 +29,13 @@ def by_hash(hashes: NDArray[np.uint64], settings: PrepareSettings) -> NDArray[np
 
 
 def paragraph_border(ids: NDArray[np.unsignedinteger], wanted: int, tokenizer: Tokenizer) -> int:
-    """The first place from `wanted` on where a paragraph begins; else where a line does; else `wanted` itself."""
+    """The first place from `wanted` on where a paragraph or document begins; else a line; else `wanted` itself."""
     table = tokenizer.vocabulary.bytes_of
     before = b"".join(table[number] for number in ids[max(0, wanted - 4) : wanted])
     line = None
     for place in range(wanted, len(ids)):
+        if ids[place] == tokenizer.end_of_text:
+            return place
         token = table[ids[place]]
         if before.endswith(b"\n") and not token[:1].isspace():
             if before.rstrip().count(b"\n") + 2 <= before.count(b"\n"):
@@ -37,3 +43,98 @@ def paragraph_border(ids: NDArray[np.unsignedinteger], wanted: int, tokenizer: T
             line = line or place
         before = (before + token)[-16:]
     return line or wanted
+
+
+def of_documents(
+    chosen: NDArray[np.bool_], ids: NDArray[np.unsignedinteger], lengths: NDArray[np.int64]
+) -> NDArray[np.unsignedinteger]:
+    """The tokens of the chosen documents. Neighbours are copied together, which is many times faster than a mask."""
+    places = np.concatenate([[0], np.cumsum(lengths)])
+    borders = places[np.flatnonzero(np.diff(chosen, prepend=False, append=False))]
+    runs = [ids[start:stop] for start, stop in borders.reshape(-1, 2)]
+    return runs[0] if len(runs) == 1 else np.concatenate([ids[:0], *runs])
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A split by position: the stream before `place` goes to `first`, the rest to `second`."""
+
+    place: int
+    first: str
+    second: str
+    reason: str
+    end_of_text: bool  # before what is left of a document that is cut
+
+
+Routed = tuple[NDArray[np.unsignedinteger], Columns, bool]
+
+
+class Router:
+    """Decides for each document, or by position, which split it joins."""
+
+    def __init__(self, cut: Cut | None, validated: bool, settings: PrepareSettings, tokenizer: Tokenizer) -> None:
+        self.cut, self.validated, self.settings, self.tokenizer = cut, validated, settings, tokenizer
+        self.position = 0
+        self.last = TRAIN
+
+    def __call__(
+        self, part: Part, kept: NDArray[np.bool_], ids: NDArray[np.unsignedinteger], columns: Columns
+    ) -> Iterator[tuple[str, Routed]]:
+        if not len(columns["lengths"]):
+            return
+        if self.cut is None or part.split == "test":
+            yield from self._by_document(part, kept, ids, columns)
+        else:
+            yield from self._by_position(self.cut, part.continues, ids, columns)
+
+    def _by_document(
+        self, part: Part, kept: NDArray[np.bool_], ids: NDArray[np.unsignedinteger], columns: Columns
+    ) -> Iterator[tuple[str, Routed]]:
+        routed = by_hash(part.hashes[kept], self.settings)
+        if part.split is not None and (part.split != "train" or self.validated):
+            routed[:] = NAMES.index(part.split)
+        if part.continues:
+            routed[0] = self.last
+        self.last = int(routed[-1])
+        for code, name in enumerate(NAMES):
+            mine = routed == code
+            if mine.any():
+                chosen = {column: values[mine] for column, values in columns.items()}
+                yield name, (of_documents(mine, ids, columns["lengths"]), chosen, part.continues and bool(mine[0]))
+
+    def _by_position(
+        self, cut: Cut, continues: bool, ids: NDArray[np.unsignedinteger], columns: Columns
+    ) -> Iterator[tuple[str, Routed]]:
+        room = cut.place - self.position
+        self.position += len(ids)
+        if room >= len(ids):
+            yield cut.first, (ids, columns, continues)
+        elif room <= 0:
+            yield cut.second, (ids, columns, continues)
+        else:
+            left, right = self._halves(cut, ids, columns, room)
+            yield cut.first, (*left, continues)
+            yield cut.second, (*right, False)
+
+    def _halves(
+        self, cut: Cut, ids: NDArray[np.unsignedinteger], columns: Columns, room: int
+    ) -> tuple[tuple[NDArray[np.unsignedinteger], Columns], tuple[NDArray[np.unsignedinteger], Columns]]:
+        ends = np.cumsum(columns["lengths"])
+        whole = int(np.searchsorted(ends, room, side="right"))  # documents that end before the cut
+        begin = int(ends[whole - 1]) if whole else 0
+        if begin == room:
+            return (
+                (ids[:room], {name: values[:whole] for name, values in columns.items()}),
+                (ids[room:], {name: values[whole:] for name, values in columns.items()}),
+            )
+        text = self.tokenizer.decode_bytes(ids[begin + 1 : room])
+        left = {name: values[: whole + 1].copy() for name, values in columns.items()}
+        right = {name: values[whole:].copy() for name, values in columns.items()}
+        for name, amount in (("lengths", room - begin), ("bytes", len(text)), ("words", len(text.split()))):
+            left[name][-1] = amount
+            right[name][0] -= amount
+        rest = ids[room:]
+        if cut.end_of_text:
+            rest = np.concatenate([np.array([self.tokenizer.end_of_text], ids.dtype), rest])
+            right["lengths"][0] += 1
+        return (ids[:room], left), (rest, right)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from gpt2lab.core.settings import Natural, Positive, Settings, Share
+from gpt2lab.core.settings import Natural, Positive, PositiveFloat, Settings, Share
 
 
 class ColumnSettings(Settings):
@@ -22,11 +22,12 @@ class ColumnSettings(Settings):
 
 class PrepareSettings(Settings):
     validation: Share | Literal["first-shard"] = 0.05
-    """Share of documents kept from training, by a hash of their text; or `first-shard`, as published scripts do."""
+    """Share of documents kept from training, by a hash of their text; or `first-shard`, the first prepare.shard_tokens
+    tokens, as published scripts do."""
     test: Share = 0.0
     """Share of documents kept apart for the end, chosen likewise; with validation less than 1."""
     vocabulary: Positive = 4096
-    """Size of the BPE that `--tokenizer builtin` trains on the built-in text."""
+    """Size of the tokenizer that `--tokenizer own` trains on the text, or `builtin` on Python's documentation."""
     shard_tokens: Positive = 100_000_000
     """Tokens a shard file."""
     detokenise: Literal["none", "hyphen-only", "wikitext"] = "none"
@@ -37,6 +38,8 @@ class PrepareSettings(Settings):
     """Evaluation sets (DATA each): documents that share thirteen words in a row with them are counted and listed."""
     drop_contaminated: bool = False
     """Leave such documents out."""
+    weights: tuple[PositiveFloat, ...] = ()
+    """Of several sources, in their order: how often training draws from each."""
     deduplicate: bool = False
     """Leave out documents whose text came before, and count them."""
 

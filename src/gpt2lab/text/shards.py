@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from gpt2lab.core import files
 from gpt2lab.text.corpus import write_array
+from gpt2lab.text.parts import Columns
 
 PER_DOCUMENT = ("bytes", "words", "prompts", "labels")
 Ids = NDArray[np.unsignedinteger]
-Columns = dict[str, NDArray[np.int64]]
 
 
 class SplitWriter:

@@ -15,7 +15,7 @@ from gpt2lab.text.formats import FileSource, find_files
 from gpt2lab.text.settings import ColumnSettings
 
 
-def open_source(data: str, local: Path | None, columns: ColumnSettings) -> Source:
+def open_source(data: str, local: Path | None, columns: Columns) -> Source:
     """`local` is the folder that holds the files of a named set."""
     if data.startswith("builtin:"):
         return BuiltinSource(data.removeprefix("builtin:"))
@@ -23,17 +23,20 @@ def open_source(data: str, local: Path | None, columns: ColumnSettings) -> Sourc
         return named.open_set(data, local)
     if local is not None:
         raise UserError(f"--from goes with a named data set, and {data!r} is none", way_out=f"known: {_names()}")
-    chosen = Columns(columns.text or DEFAULT, columns.label, columns.prompt, columns.completion)
     if data.startswith("hub:"):
         repository, folder = hub_data.parse(data.removeprefix("hub:"))
-        return hub_data.HubSource(data, repository, folder, chosen)
+        return hub_data.HubSource(data, repository, folder, columns)
     if not Path(data).exists() and not any(letter in data for letter in "*?["):
         raise UserError(
             f"there is no data named {data!r}", way_out=f"name a file, a folder, a glob, or one of: {_names()}"
         )
-    found = FileSource(find_files(data), chosen, piece_bytes=PIECE_BYTES)
+    found = FileSource(find_files(data), columns, piece_bytes=PIECE_BYTES)
     found.check()
     return found
+
+
+def chosen_columns(settings: ColumnSettings) -> Columns:
+    return Columns(settings.text or DEFAULT, settings.label, settings.prompt, settings.completion)
 
 
 class BuiltinSource:

@@ -16,7 +16,7 @@ BORDER_BYTES = 1 << 16  # in which the end of a word is looked for
 
 
 def parts(file: File, columns: Columns, piece_bytes: int) -> Iterator[Part]:
-    if columns != UNNAMED:
+    if columns.named != UNNAMED.named:
         raise UserError(
             "a text file has no columns, yet columns are named",
             place=file.path,
@@ -78,4 +78,4 @@ def _text(file: File, held: bytes | Span, number: int) -> Rows:
     if number == 1 and (not text or text.isspace()):
         yield BadRow(file.name, "empty text")
     else:
-        yield Document(text, continues=number > 1)
+        yield Document(text, continues=number > 1, place=file.name)

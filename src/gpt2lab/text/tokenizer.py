@@ -121,15 +121,16 @@ class StreamDecoder:
 
 
 def load(source: str | Path) -> Tokenizer:
-    """From a folder or `tokenizer.json`, or by Hub id; `gpt2` is GPT-2's own."""
+    """From a `tokenizer.json`, the folder of a tokenizer, model or corpus, or by Hub id; `gpt2` is GPT-2's own."""
     place = Path(source)
     if place.exists():
-        return Tokenizer(vocabulary.read(place))
+        inside = place / "tokenizer"  # where a corpus keeps its own
+        return Tokenizer(vocabulary.read(inside if inside.is_dir() else place))
     name = str(source)
     if not hub.looks_like_repository(name):
-        raise UserError("there is no such tokenizer", place=place, way_out="name a folder, `gpt2`, or `builtin`")
+        raise UserError("there is no such tokenizer", place=place, way_out="name a folder, `gpt2`, `builtin` or `own`")
     repository = HUB_NAME if name == "gpt2" else name
-    with hub.not_a_folder(name, "or use --tokenizer builtin, which needs no network"):
+    with hub.not_a_folder(name, "or use --tokenizer builtin or own, which need no network"):
         return Tokenizer(vocabulary.read(hub.fetch(repository, FILES)))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from pathlib import Path
 from gpt2lab.core.errors import UserError
 from gpt2lab.text import contamination
 from gpt2lab.text import tokenizer as tokenizers
-from gpt2lab.text.contamination import Runs
+from gpt2lab.text.contamination import Known
 from gpt2lab.text.documents import Piece
 from gpt2lab.text.formats import FilePiece
 from gpt2lab.text.parts import make_part
@@ -59,7 +60,7 @@ class Maker:
 
     job: Job
     tokenizer: Tokenizer
-    known: Runs
+    known: Known
 
     def __call__(self, number: int, piece: Piece) -> Done:
         file = part_file(self.job.staging / "parts", number)
@@ -68,7 +69,8 @@ class Maker:
 
 
 def maker(job: Job) -> Maker:
-    return Maker(job, tokenizers.load(job.staging / "tokenizer"), contamination.load(job.staging))
+    known = contamination.load(job.staging, job.settings.contamination)
+    return Maker(job, tokenizers.load(job.staging / "tokenizer"), known)
 
 
 @contextlib.contextmanager
@@ -80,8 +82,9 @@ def start(count: int) -> Iterator[Workers]:
     context = multiprocessing.get_context("spawn")  # forked threads of native engines may deadlock
     pool = ProcessPoolExecutor(count, context, _begin, (os.getpid(),))
     try:
-        for _ in range(count):
-            pool.submit(_arrive)
+        with _deaf_to_ctrl_c():  # workers inherit this
+            for _ in range(count):
+                pool.submit(_arrive)
         yield Workers(count, pool)
     except BrokenProcessPool as error:
         raise UserError(
@@ -101,7 +104,8 @@ def make_parts(pieces: Iterator[tuple[int, Piece]], job: Job, workers: Workers) 
     waiting: set[Future[Done]] = set()
     for number, piece in pieces:
         handed = piece.in_a_file(_handed(job, number)) if isinstance(piece, FilePiece) else piece
-        waiting.add(workers.pool.submit(_work, job, number, handed))
+        with _deaf_to_ctrl_c():  # a submission may start a worker
+            waiting.add(workers.pool.submit(_work, job, number, handed))
         if len(waiting) >= WAITING_PER_WORKER * workers.count:
             ready, waiting = wait(waiting, return_when=FIRST_COMPLETED)
             yield from (future.result() for future in ready)
@@ -113,6 +117,16 @@ def make_parts(pieces: Iterator[tuple[int, Piece]], job: Job, workers: Workers) 
 def _handed(job: Job, number: int) -> Path:
     """What the parent has read for a worker. The name is that of a leftover, which a continuation removes."""
     return job.staging / "parts" / f".piece-{number}.writing"
+
+
+@contextlib.contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """A terminal sends it to every process; ours answers it once this is over."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Process:

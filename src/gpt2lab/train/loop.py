@@ -2,162 +2,238 @@
 
 from __future__ import annotations
 
-import contextlib
-import math
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-from torch import Tensor
+from torch import nn
 
-from gpt2lab.core import console, lines
-from gpt2lab.model.gpt2 import GPT2
-from gpt2lab.text.batches import Batch, Rows, rows_of_step
-from gpt2lab.train import checkpoint, optimizer, schedule
-from gpt2lab.train.feed import ahead, to_device
-from gpt2lab.train.randomness import seed_torch
-from gpt2lab.train.settings import TrainSettings
+from gpt2lab.core import console, hardware
+from gpt2lab.core.errors import Failed
+from gpt2lab.text.batches import Batch, Rows, rows_of_process
+from gpt2lab.train import checkpoint
+from gpt2lab.train.compiling import loss_function
+from gpt2lab.train.feed import ahead, is_gpu
+from gpt2lab.train.journal import Journal
+from gpt2lab.train.objectives import Objective
+from gpt2lab.train.plan import Plan
+from gpt2lab.train.processes import ALONE, Team
+from gpt2lab.train.saver import Saver
+from gpt2lab.train.settings import Every
+from gpt2lab.train.signals import Stop, stop_signals
+from gpt2lab.train.state import State
+from gpt2lab.train.step import Reading, Stepper
+from gpt2lab.train.watch import Watch, watching
 
-Objective = Callable[[GPT2, Tensor, Tensor], Tensor]
+SECONDS_BETWEEN_CHECKPOINTS = 600
+BAD_IN_A_ROW = 10
+
+Sink = Callable[[dict[str, Any]], None]
 
 
 class Probe(Protocol):
     """Something that looks at the model every so many steps and says what it saw."""
 
-    every: int
-
-    def __call__(self, model: GPT2, step: int) -> dict[str, Any]: ...
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything `auto` left open, decided."""
-
-    settings: TrainSettings
-    device: torch.device
-    precision: str
-    batch_rows: int
-    micro_batch: int
-
     @property
-    def dtype(self) -> torch.dtype:
-        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[self.precision]
+    def every(self) -> Every: ...
+
+    def __call__(self, model: Any, step: int) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)
 class Outcome:
     step: int
     finished: bool
-    seconds: float
+    saved: bool
+    best_step: int | None
+    early: bool
 
 
 def train(
-    model: GPT2, objective: Objective, rows: Rows, plan: Plan, folder: Path, probes: Sequence[Probe] = ()
+    model: nn.Module,
+    objective: Objective,
+    rows: Rows,
+    plan: Plan,
+    folder: Path,
+    probes: Sequence[Probe] = (),
+    team: Team = ALONE,
+    sinks: Sequence[Sink] = (),
 ) -> Outcome:
-    """From the newest checkpoint in `folder`, or from the start, to the last step or an interruption."""
-    settings = plan.settings
-    mover = optimizer.adamw(optimizer.groups(model, settings), settings, plan.device)
-    state = checkpoint.load_latest(folder / "checkpoints", model, mover)
-    first = state["step"] if state else 0
-    if first:
-        console.say(f"continuing after step {first:,}")
-    for name in ("metrics", "timings"):
-        lines.cut(folder / f"{name}.jsonl", state["progress"][name] if state else 0)
-    step, seconds = first, 0.0
-    with _stop_signals() as stop, lines.appending(folder / "metrics.jsonl") as metrics:
-        timings = lines.LineWriter(folder / "timings.jsonl")
+    """From the newest checkpoint in `folder`, or from the start, to the end or an interruption.
 
-        def save() -> None:
-            metrics.flush()
-            timings.flush()
-            progress = {"metrics": metrics.position(), "timings": timings.position()}
-            checkpoint.save(folder / "checkpoints", step, model, mover, progress)
-
-        with console.progress("train", settings.steps, "steps", done=first) as progress:
-            batches = ahead(lambda number: _batch(rows, plan, number), first, settings.steps)
-            for step, batch in enumerate(batches, first + 1):
-                start = time.perf_counter()
-                taken = _step(model, objective, batch, plan, mover, step - 1)
-                seconds += (spent := time.perf_counter() - start)
-                record = {"step": step, **taken}
-                for probe in probes:
-                    if step == settings.steps or (probe.every and step % probe.every == 0):
-                        record.update(probe(model, step))
-                metrics.write({key: _finite(value) for key, value in record.items()})
-                timings.write({"step": step, "seconds": spent})
-                progress.advance(1, f"loss {taken['loss']:.3f}, {taken['tokens'] / spent:,.0f} tokens/s")
-                if not math.isfinite(taken["loss"]):
-                    raise FloatingPointError(f"the loss of step {step} is {taken['loss']}")
-                due = settings.checkpoint_every and step % settings.checkpoint_every == 0
-                if due or step == settings.steps or stop.asked:
-                    save()
-                if stop.asked:
-                    break
-        timings.close()
-    return Outcome(step, step == settings.steps, seconds)
-
-
-def _batch(rows: Rows, plan: Plan, step: int) -> Batch:
-    return rows.batch(rows_of_step(rows.rows, plan.batch_rows, plan.settings.seed, step))
-
-
-def _step(
-    model: GPT2, objective: Objective, batch: Batch, plan: Plan, mover: torch.optim.Optimizer, step: int
-) -> dict[str, Any]:
-    """One update from the global batch: the gradient of ΣNLL / Σtargets, however it is cut into micro-batches."""
-    settings = plan.settings
-    rate = settings.learning_rate * schedule.rate(step, settings)
-    for group in mover.param_groups:
-        group["lr"] = rate
-    model.train()
-    mover.zero_grad(set_to_none=True)
-    total = torch.zeros((), device=plan.device)
-    for index, (ids, targets) in enumerate(_micro_batches(batch, plan)):
-        seed_torch(settings.seed, step, f"dropout/{index}")
-        with torch.autocast(plan.device.type, plan.dtype, enabled=plan.precision != "fp32"):
-            loss = objective(model, ids, targets) / max(1, batch.scored)
-        loss.backward()
-        total += loss.detach()
-    parameters = [parameter for group in mover.param_groups for parameter in group["params"]]
-    norm = torch.nn.utils.clip_grad_norm_(parameters, settings.clip or math.inf)
-    mover.step()
-    return {"loss": total.item(), "rate": rate, "gradient_norm": norm.item(), "tokens": batch.scored}
-
-
-def _micro_batches(batch: Batch, plan: Plan) -> Iterator[tuple[Tensor, Tensor]]:
-    for start in range(0, len(batch.ids), plan.micro_batch):
-        part = slice(start, start + plan.micro_batch)
-        yield to_device(batch.ids[part], plan.device), to_device(batch.targets[part], plan.device)
-
-
-class _Stop:
-    asked = False
-
-
-@contextlib.contextmanager
-def _stop_signals() -> Iterator[_Stop]:
-    """Ctrl-C and SIGTERM finish the step and save; a second one stops at once."""
-    stop = _Stop()
-
-    def ask(number: int, _frame: object) -> None:
-        if stop.asked:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        stop.asked = True
-        console.say("stopping after this step; once more to stop at once")
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    Afterwards the model holds the weights of the best step, or the last ones where nothing was watched.
+    """
+    state = State(model, plan)
+    found = load(folder / "checkpoints", state, team)
+    loop = _Loop(model, objective, rows, plan, folder, probes, team, sinks, state, found)
     try:
-        yield stop
+        with stop_signals() as stop:
+            loop.run(stop)
+        return loop.finish()
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        loop.close()
 
 
-def _finite(value: Any) -> Any:
-    """JSON knows no NaN."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def load(folder: Path, state: State, team: Team = ALONE) -> checkpoint.Checkpoint | None:
+    """The newest checkpoint that is whole, put into `state`; the first process sets damaged ones aside."""
+    found = checkpoint.newest(folder) if team.leads else None
+    team.wait()
+    if not team.leads:
+        found = checkpoint.newest(folder)
+    if found:
+        state.load_weights(found.weights())
+        state.load_others(found.others())
+    else:
+        team.take_from_first(list(state.weights().values()))
+        state.masters.publish()
+    return found
+
+
+class _Loop:
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        rows: Rows,
+        plan: Plan,
+        folder: Path,
+        probes: Sequence[Probe],
+        team: Team,
+        sinks: Sequence[Sink],
+        state: State,
+        found: checkpoint.Checkpoint | None,
+    ) -> None:
+        self.model, self.rows, self.plan, self.probes, self.team, self.sinks = model, rows, plan, probes, team, sinks
+        self.state = state
+        self.folder = folder / "checkpoints"
+        self.step = found.step if found else 0
+        self.watch: Watch = watching(plan.settings, found.about["watch"] if found else None)
+        self.journal = Journal(folder, found.about["sizes"] if found else None) if team.leads else None
+        self.stepper = Stepper(model, loss_function(objective, model, plan.settings.compile), plan, state, team)
+        self.saver = Saver(self.folder, plan.settings.keep)
+        self.saver.last_good = found.step if found else None
+        self.bad_in_a_row = found.about["bad_in_a_row"] if found else 0
+        self.saved_at = time.monotonic()
+        self.stopping = False
+        self.mark = time.perf_counter()
+
+    def run(self, stop: Stop) -> None:
+        plan, lag = self.plan, is_gpu(self.plan.device)
+        if self.step and self.team.leads:
+            console.say(f"continuing after step {self.step:,}")
+        if self.watch.has_lost_patience:
+            return
+        unread: Reading | None = None
+        with console.progress("train", plan.steps, "steps", done=self.step) as bar:
+            batches = ahead(self._batch, self.step, plan.steps)
+            self.mark = time.perf_counter()
+            for step, batch in enumerate(batches, self.step + 1):
+                reading = self.stepper.update(batch, step - 1, stop=stop.asked)
+                if unread is not None:
+                    self._note(unread, bar)
+                self.step, unread = step, None
+                looks = [probe for probe in self.probes if plan.is_due(probe.every, step)]
+                if lag and not (looks or self._is_save_due() or self.stopping):
+                    unread = reading  # on a GPU, reading it now would wait for the step
+                    continue
+                better = self._note(reading, bar, looks)
+                self.stopping = self.stopping or (stop.asked and self.team.size == 1)
+                if better or self.stopping or self._is_save_due():
+                    self._save()
+                if self.stopping or self.watch.has_lost_patience:
+                    break
+
+    def finish(self) -> Outcome:
+        """The best weights are put back into the model, in full precision."""
+        finished = self.step == self.plan.steps or self.watch.has_lost_patience
+        self._save()
+        self.saver.finish()
+        self.team.wait()
+        best = self.watch.best_step
+        if finished and self.state.average.means:
+            self.state.load_weights(self.state.average.means)
+        elif finished and best is not None and best != self.step:
+            self._return_to(best)
+        self.state.masters.restore()
+        saved = self.saver.last_good == self.step or not self.team.leads
+        return Outcome(self.step, finished, saved, best, self.step < self.plan.steps)
+
+    def _return_to(self, best: int) -> None:
+        path = checkpoint.folder_of(self.folder, best)
+        if path.is_dir():
+            self.state.load_weights(checkpoint.opened(path).weights())
+        else:
+            console.warn(f"the best step, {best:,}, could not be saved; the model is the last one")
+
+    def close(self) -> None:
+        if self.journal:
+            self.journal.close()
+
+    def _batch(self, step: int) -> Batch:
+        return self.rows.batch(rows_of_process(self.plan.rows_of(self.rows, step), self.team.rank, self.team.size))
+
+    def _note(self, reading: Reading, bar: console.Progress, looks: Sequence[Probe] = ()) -> bool:
+        """Read what a step says of itself, let the probes look, write it all down; whether it is the best so far."""
+        record = reading.values()
+        spent = time.perf_counter() - self.mark
+        if reading.skipped:
+            record["overflowed" if reading.overflowed else "skipped"] = True
+        self.bad_in_a_row = self.bad_in_a_row + 1 if record.get("skipped") else 0
+        self.model.eval()
+        for probe in looks:
+            record |= probe(self.model, reading.step)
+        self.stopping = self.stopping or reading.stop
+        self._write(record, spent, bar)
+        if self.bad_in_a_row >= BAD_IN_A_ROW:
+            self._give_up()
+        self.mark = time.perf_counter()
+        return self.watch.look(record, reading.step)
+
+    def _write(self, record: dict[str, Any], spent: float, bar: console.Progress) -> None:
+        if not self.journal:
+            return
+        record = self.journal.write(record)
+        self.journal.timings.write({"step": record["step"], "seconds": spent})
+        bar.advance(1, self._line(record, spent))
+        if record.get("skipped"):
+            console.warn(
+                f"step {record['step']:,}: the loss or a gradient is not finite; the weights stay as they were"
+            )
+        for sink in self.sinks:
+            sink({**record, "seconds": spent})
+
+    def _line(self, record: dict[str, Any], spent: float) -> str:
+        loss = "not finite" if record["loss"] is None else f"{record['loss']:.3f}"
+        parts = [f"loss {loss}", f"rate {record['rate']:.2g}", f"norm {record['gradient_norm'] or 0:.2f}"]
+        rate = record["tokens"] / spent
+        parts.append(f"{rate:,.0f} tokens/s")
+        share = self.plan.utilisation(rate / self.team.size)
+        if share is not None:
+            parts.append(f"{share:.0%} of peak")
+        return ", ".join([*parts, console.size(hardware.peak_memory(self.plan.device))])
+
+    def _give_up(self) -> None:
+        self.saver.finish()
+        good = self.saver.last_good
+        raise Failed(
+            f"{BAD_IN_A_ROW} steps in a row were not finite, so training stops",
+            place=f"step {self.step:,}",
+            way_out="try a lower train.learning_rate or a longer train.warmup"
+            + (f"; the checkpoint of step {good:,} is good" if good else ""),
+        )
+
+    def _is_save_due(self) -> bool:
+        every = self.plan.settings.checkpoint_every
+        if every == "auto":
+            return self.step == self.plan.steps or time.monotonic() - self.saved_at > SECONDS_BETWEEN_CHECKPOINTS
+        return self.plan.is_due(every, self.step)
+
+    def _save(self) -> None:
+        self.saved_at = time.monotonic()
+        if not self.journal:
+            return
+        watch, bad = self.watch.state(), self.bad_in_a_row
+        about = {"sizes": self.journal.sizes(), "watch": watch, "bad_in_a_row": bad}
+        self.saver.save(self.step, self.state.weights(), self.state.others(), about)

@@ -1,20 +1,37 @@
-"""A batch becomes (sum of negative log-likelihoods, number of targets)."""
+"""A batch on the device becomes ΣNLL; over how many targets is the batch's own affair."""
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
+import math
+from collections.abc import Callable
+from typing import Any
+
 from torch import Tensor
 
 from gpt2lab.model.gpt2 import GPT2
 from gpt2lab.text.batches import UNSCORED
+from gpt2lab.train.cross_entropy import summed_nll, token_nll
+from gpt2lab.train.feed import Inputs
+
+Objective = Callable[[Any, Inputs], Tensor]  # of a model and a micro-batch
+
+
+def language_modelling(model: GPT2, inputs: Inputs) -> Tensor:
+    """Dense rows go through the head as they are; elsewhere logits exist only where a target is."""
+    x_BTC = model.transformer(inputs.ids, inputs.mask, inputs.positions)
+    if inputs.dense:
+        return summed_nll(x_BTC.flatten(0, 1), model.lm_head.weight, model.padding_bias, inputs.targets.flatten())
+    scored = inputs.targets != UNSCORED
+    return summed_nll(x_BTC[scored], model.lm_head.weight, model.padding_bias, inputs.targets[scored])
 
 
 def token_losses(model: GPT2, ids_BT: Tensor, targets_BT: Tensor) -> Tensor:
-    """The loss at each scored place, in order; logits exist only there."""
-    x_NC = model.transformer(ids_BT)[targets_BT != UNSCORED]
-    return F.cross_entropy(model.logits(x_NC).float(), targets_BT[targets_BT != UNSCORED], reduction="none")
+    """The loss at each scored place, in order, without a way back; logits exist only there."""
+    scored = targets_BT != UNSCORED
+    x_NC = model.transformer(ids_BT)[scored]
+    return token_nll(x_NC, model.lm_head.weight, model.padding_bias, targets_BT[scored])
 
 
-def language_modelling(model: GPT2, ids_BT: Tensor, targets_BT: Tensor) -> Tensor:
-    return token_losses(model, ids_BT, targets_BT).sum(dtype=torch.float32)
+def untrained_loss(vocabulary: int) -> float:
+    """Of a model that knows nothing: every token is as likely as any other."""
+    return math.log(vocabulary)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 
 import torch
 
@@ -14,3 +15,11 @@ def seed_for(seed: int, step: int, purpose: str) -> int:
 
 def seed_torch(seed: int, step: int, purpose: str) -> None:
     torch.manual_seed(seed_for(seed, step, purpose))
+
+
+def be_deterministic(wanted: bool) -> None:
+    """The same kernels in the same order every time; memory that nobody has written to is not worth filling."""
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS asks for
+    torch.use_deterministic_algorithms(wanted)
+    setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010 – made by the module itself

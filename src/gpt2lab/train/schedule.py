@@ -7,19 +7,29 @@ import math
 from gpt2lab.train.settings import TrainSettings
 
 
-def rate(step: int, settings: TrainSettings) -> float:
+def rate(step: int, steps: int, settings: TrainSettings) -> float:
     """Of the step counted from 0: a linear rise, then the schedule down to the floor at the last step."""
-    warmup = warmup_steps(settings)
+    warmup = warmup_steps(steps, settings)
     if step < warmup:
         return (step + 1) / warmup
-    done = (step - warmup) / max(1, settings.steps - 1 - warmup)
-    floor = settings.floor
-    if settings.schedule == "constant":
-        return 1.0
-    if settings.schedule == "linear":
-        return 1 - (1 - floor) * done
-    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done))
+    left = steps - 1 - step
+    return settings.floor + (1 - settings.floor) * _height(left, steps - 1 - warmup, steps, settings)
 
 
-def warmup_steps(settings: TrainSettings) -> int:
-    return round(settings.warmup * settings.steps) if settings.warmup < 1 else round(settings.warmup)
+def _height(left: int, falling: int, steps: int, settings: TrainSettings) -> float:
+    share = left / max(1, falling)
+    match settings.schedule:
+        case "cosine":
+            return 0.5 * (1 - math.cos(math.pi * share))
+        case "linear":
+            return share
+        case "polynomial":
+            return share**settings.power
+        case "wsd":
+            return min(1.0, left / max(1, round(settings.cooldown * steps)))
+        case "constant":
+            return 1.0
+
+
+def warmup_steps(steps: int, settings: TrainSettings) -> int:
+    return round(settings.warmup * steps) if settings.warmup < 1 else round(settings.warmup)

@@ -1,0 +1,70 @@
+"""Causal attention in bf16 on a CPU, by plain matrix products over blocks of queries.
+
+PyTorch's fused attention runs far below the rate of bf16 matrix products there (benchmarks/NOTES.md has the figures). A
+block of queries multiplies with the keys it can see and no others, which saves nearly half of the work.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+BLOCK = 128  # queries at a time; 256 is as fast, 512 slower
+KEPT_UP_TO = 512  # tokens; for longer rows the weights are computed again on the way back, to save their memory
+
+
+def causal_attention(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, dropout: float, scale: float) -> Tensor:
+    if q_BHTD.device.type == "cpu" and q_BHTD.dtype == torch.bfloat16 and not dropout:
+        return _ByBlocks.apply(q_BHTD, k_BHTD, v_BHTD, scale)
+    return F.scaled_dot_product_attention(q_BHTD, k_BHTD, v_BHTD, None, dropout, True, scale=scale)
+
+
+class _ByBlocks(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, scale: float) -> Tensor:
+        q, k, v = q_BHTD.flatten(0, 1), k_BHTD.flatten(0, 1), v_BHTD.flatten(0, 1)
+        y = torch.empty_like(q)
+        kept = []
+        for start, stop in _blocks(q.shape[1]):
+            p = _weights(q, k, start, stop, scale)
+            y[:, start:stop] = torch.bmm(p, v[:, :stop])
+            if q.shape[1] <= KEPT_UP_TO:
+                kept.append(p)
+        ctx.scale = scale
+        ctx.save_for_backward(q, k, v, *kept)
+        return y.view(q_BHTD.shape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyrefly: ignore[bad-override]
+        ctx: Any, grad_BHTD: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, None]:
+        q, k, v, *kept = ctx.saved_tensors
+        grad = grad_BHTD.reshape(q.shape)
+        grad_q, grad_k, grad_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
+        for index, (start, stop) in enumerate(_blocks(q.shape[1])):
+            p = kept[index] if kept else _weights(q, k, start, stop, ctx.scale)
+            grad_block = grad[:, start:stop]
+            grad_p = torch.bmm(grad_block, v[:, :stop].mT)
+            grad_s = torch._softmax_backward_data(grad_p, p, -1, p.dtype)
+            grad_q[:, start:stop] = torch.bmm(grad_s, k[:, :stop])
+            grad_k[:, :stop] += torch.bmm(grad_s.mT, q[:, start:stop])
+            grad_v[:, :stop] += torch.bmm(p.mT, grad_block)
+        shape = grad_BHTD.shape
+        return grad_q.mul_(ctx.scale).view(shape), grad_k.mul_(ctx.scale).view(shape), grad_v.view(shape), None
+
+
+def _blocks(length: int) -> Iterator[tuple[int, int]]:
+    return ((start, min(start + BLOCK, length)) for start in range(0, length, BLOCK))
+
+
+def _weights(q: Tensor, k: Tensor, start: int, stop: int, scale: float) -> Tensor:
+    """How much each query of the block looks at each key up to its own."""
+    hidden = torch.full((stop - start, stop), -math.inf, dtype=q.dtype).triu(start + 1)
+    return torch.baddbmm(hidden, q[:, start:stop], k[:, :stop].mT, alpha=scale).softmax(-1)

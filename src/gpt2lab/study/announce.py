@@ -1,0 +1,117 @@
+"""Before a training: everything that will happen, and what cannot work, said at once."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from gpt2lab.core import console, hardware
+from gpt2lab.core.console import counted
+from gpt2lab.core.errors import UserError
+from gpt2lab.model.config import GPT2Config, describe, parameter_count
+from gpt2lab.train import groups, memory
+from gpt2lab.train.objectives import untrained_loss
+from gpt2lab.train.plan import Plan
+from gpt2lab.train.processes import Team
+from gpt2lab.train.schedule import warmup_steps
+from gpt2lab.train.trial import Trial
+
+MANY_EPOCHS = 20
+FAR_FROM_UNTRAINED = 0.5
+BYTES_A_WEIGHT_SAVED = 12  # the weight and AdamW's two numbers
+
+
+def announce(config: GPT2Config, model: nn.Module, plan: Plan, block: int, team: Team) -> dict[str, Any]:
+    """What will be trained, on what, for how long; the same as plain data."""
+    train = plan.settings
+    rows = plan.last_row or plan.steps * plan.batch_rows
+    epochs = rows / plan.rows
+    console.say(f"model: {describe(config)}")
+    console.say(
+        f"training: {counted(plan.steps, 'step')} of {counted(plan.batch_rows, 'row')} of {block:,} tokens = "
+        f"{rows * block:,} tokens ({epochs:.2f} epochs), warm-up {counted(warmup_steps(plan.steps, train), 'step')}, "
+        f"then {train.schedule}"
+    )
+    machines = f", {team.size} processes" if team.size > 1 else ""
+    console.say(
+        f"on {hardware.device_name(plan.device)}{machines}, {plan.precision}, micro-batches of {plan.micro_batch}"
+    )
+    if config.attention_dropout and plan.device.type == "cpu":
+        console.say("dropout inside attention costs the fused path on a CPU: expect a slower step")
+    console.say(f"resume: {_exactness(plan)}")
+    if epochs > MANY_EPOCHS:
+        console.warn(f"every text will be seen {epochs:,.0f} times: the corpus is small for so many steps")
+    parted = groups.split(model, train)
+    table = [
+        (group.name, group.count(config.vocabulary), f"{group.rate:g}", f"{group.weight_decay:g}") for group in parted
+    ]
+    frozen = parameter_count(config) - sum(row[1] for row in table)
+    if frozen:
+        table.append(("frozen", frozen, "", ""))
+    console.table("what will be trained", ("group", "parameters", "highest rate", "weight decay"), table)
+    return {
+        "parameters": parameter_count(config),
+        "trainable": {group.name: group.count(config.vocabulary) for group in parted},
+        "steps": plan.steps,
+        "warmup_steps": warmup_steps(plan.steps, train),
+        "rows_a_step": plan.batch_rows,
+        "micro_batch": plan.micro_batch,
+        "tokens_a_row": block,
+        "tokens": rows * block,
+        "epochs": epochs,
+        "device": hardware.device_name(plan.device),
+        "precision": plan.precision,
+    }
+
+
+def check_room(config: GPT2Config, trainable: int, plan: Plan, block: int, out: Path) -> dict[str, int]:
+    """Memory and disk by calculation; what cannot fit is refused before anything is written."""
+    number = plan.precision
+    memory_needed = memory.needed(config, trainable, plan.micro_batch * block, plan.settings, number, plan.device.type)
+    disk_needed = BYTES_A_WEIGHT_SAVED * trainable * (plan.settings.keep + 2) + 4 * parameter_count(config)
+    there = hardware.device_memory(plan.device)
+    place = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(place).free
+    console.say(
+        f"expected memory {console.size(memory_needed)} of {console.size(there)}, "
+        f"disk {console.size(disk_needed)} of {console.size(free)} free"
+    )
+    if memory_needed > there:
+        raise UserError(
+            f"this needs about {console.size(memory_needed)} of memory, and there are {console.size(there)}",
+            place=hardware.device_name(plan.device),
+            way_out="a smaller model.size, train.block or train.micro_batch, or train.recompute=true",
+        )
+    if disk_needed > free:
+        raise UserError(
+            f"checkpoints need about {console.size(disk_needed)}, and {console.size(free)} are free",
+            place=place,
+            way_out="free some space, or choose another --out",
+        )
+    return {"memory": memory_needed, "disk": disk_needed}
+
+
+def say_trial(trial: Trial, config: GPT2Config, plan: Plan, block: int, team: Team) -> dict[str, Any]:
+    """Time and utilisation from a few timed steps, and whether the untrained model is one."""
+    seconds = trial.seconds_a_step / team.size
+    rate = plan.batch_rows * block / seconds
+    left = seconds * plan.steps
+    share = plan.utilisation(rate / team.size)
+    of_peak = f", {share:.0%} of what matrix products reach here" if share is not None else ""
+    console.say(f"expected time: {console.duration(left)} ({rate:,.0f} tokens/s{of_peak})")
+    expected = untrained_loss(config.vocabulary)
+    if abs(trial.first_loss - expected) > FAR_FROM_UNTRAINED:
+        console.warn(
+            f"the untrained model's loss is {trial.first_loss:.2f}, and ln(vocabulary) is {expected:.2f}: "
+            "something is wrong with its start"
+        )
+    return {"expected_seconds": left, "tokens_per_second": rate, "untrained_loss": trial.first_loss}
+
+
+def _exactness(plan: Plan) -> str:
+    if plan.device.type == "cpu" or plan.settings.deterministic:
+        return "bit for bit, on the same kind of machine"
+    return "the same rows and draws, equal to rounding; train.deterministic=true makes it bit for bit, slower"

@@ -1,0 +1,143 @@
+"""A run's folder: begun once, resumed only as what it is, prolonged on purpose."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from gpt2lab.core import environment, files, hardware
+from gpt2lab.core import settings as strict
+from gpt2lab.core.errors import UserError
+from gpt2lab.study.settings import RunSettings, resumed
+from gpt2lab.text.corpus import Corpus
+from gpt2lab.train.plan import Plan
+from gpt2lab.train.processes import Team
+
+LIMITS = ("steps", "tokens", "epochs", "minutes")
+WHERE = {"data", "device", "track"}  # the corpus may have moved: what it holds is checked by its hash
+HOW = ("threads", "processes", "torch", "device", "precision", "compile", "micro_batch")
+SAME_UP_TO_ROUNDING = ("micro_batch", "compile")  # settings that --allow-different lets change
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What the user asked for beside the settings."""
+
+    resume: bool = False
+    extend: bool = False
+    allow_different: bool = False
+
+
+def finished(out: Path, settings: RunSettings, intent: Intent) -> dict[str, Any] | None:
+    """A finished run's record, where nothing is left to do."""
+    if not (out / "run.json").is_file():
+        return None
+    stored = files.read_json(out / "run.json")
+    if stored["state"] != "finished" or (intent.extend and _longer(out, settings)):
+        return None
+    refuse_change(out, settings, intent)
+    return stored
+
+
+def begun(out: Path, settings: RunSettings, corpus: Corpus, intent: Intent) -> dict[str, Any] | None:
+    """The record of a run that goes on; None where none has begun."""
+    if (out / "study.json").is_file():
+        raise UserError("a study is here", place=out, way_out="choose another --out")
+    if not (out / "run.json").is_file():
+        return None
+    stored = files.read_json(out / "run.json")
+    if not (intent.resume or intent.extend):
+        raise UserError(
+            f"an {stored['state']} run is here", place=out, way_out=f"gpt2lab pretrain --resume --out {out}"
+        )
+    refuse_change(out, settings, intent)
+    for what, now in {"corpus": corpus.hash, "tokenizer": corpus.manifest["tokenizer"]["hash"]}.items():
+        if stored[what] != now:
+            raise UserError(
+                f"the {what} has changed since the run began", place=corpus.folder, way_out="start a new run"
+            )
+    return stored
+
+
+def decided(plan: Plan, team: Team) -> dict[str, Any]:
+    """What `auto`, a time limit and this machine decided, as numbers."""
+    return {
+        "steps": plan.steps,
+        "last_row": plan.last_row,
+        "rows": plan.rows,
+        "batch_rows": plan.batch_rows,
+        "micro_batch": plan.micro_batch,
+        "precision": plan.precision,
+        "compile": plan.settings.compile,
+        "device": hardware.device_name(plan.device),
+        "threads": torch.get_num_threads(),
+        "processes": team.size,
+        "torch": torch.__version__,
+    }
+
+
+def refuse_other_circumstances(stored: dict[str, Any], now: dict[str, Any], out: Path, intent: Intent) -> None:
+    """Bit-equal needs the same machine, torch, threads, processes and micro-batch; others agree to rounding."""
+    changed = [f"{key}: {stored[key]} there, {now[key]} here" for key in HOW if stored[key] != now[key]]
+    if changed and not intent.allow_different:
+        raise UserError(
+            "here the run would go on equal up to rounding alone, not bit for bit: " + "; ".join(changed),
+            place=out,
+            way_out="restore that, or accept it with --allow-different",
+        )
+
+
+def write(
+    out: Path, settings: RunSettings, corpus: Corpus, choices: dict[str, Any], before: dict[str, Any] | None
+) -> None:
+    """run.json and run.yaml as the run begins or goes on."""
+    record = before or {
+        "kind": settings.kind,
+        "started": _now(),
+        "corpus": corpus.hash,
+        "tokenizer": corpus.manifest["tokenizer"]["hash"],
+        "environment": environment.record(),
+    }
+    files.write_json(out / "run.json", {**record, "state": "unfinished", "decided": choices})
+    files.write_text(out / "run.yaml", yaml.safe_dump(settings.as_dict(), sort_keys=False, allow_unicode=True))
+
+
+def finish(out: Path, facts: dict[str, Any]) -> dict[str, Any]:
+    stored = {**files.read_json(out / "run.json"), "state": "finished", "finished": _now(), **facts}
+    files.write_json(out / "run.json", stored)
+    return stored
+
+
+def resume_command(out: Path, processes: int = 1) -> str:
+    several = f" --processes {processes}" if processes > 1 else ""
+    return f"gpt2lab pretrain --resume --out {shlex.quote(str(out))}{several}"
+
+
+def refuse_change(out: Path, settings: RunSettings, intent: Intent) -> None:
+    there, wanted = _compared(resumed(out), intent), _compared(settings, intent)
+    if changed := strict.differences(there, wanted):
+        raise UserError(
+            "a run with other settings is here: " + "; ".join(changed), place=out, way_out="choose another --out"
+        )
+
+
+def _compared(settings: RunSettings, intent: Intent) -> dict[str, Any]:
+    values = {key: value for key, value in settings.as_dict().items() if key not in WHERE}
+    free = (LIMITS if intent.extend else ()) + (SAME_UP_TO_ROUNDING if intent.allow_different else ())
+    values["train"] = {key: value for key, value in values["train"].items() if key not in free}
+    return values
+
+
+def _longer(out: Path, settings: RunSettings) -> bool:
+    there, wanted = resumed(out).train, settings.train
+    return any(getattr(there, name) != getattr(wanted, name) for name in LIMITS)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

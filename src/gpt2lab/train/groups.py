@@ -1,0 +1,111 @@
+"""Which parameters move, how fast and with which decay: every parameter in exactly one group."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from torch import nn
+
+from gpt2lab.core.errors import UserError
+from gpt2lab.model.layout import PADDED
+from gpt2lab.train.settings import GroupSettings, TrainSettings
+
+BLOCK = re.compile(r"(?:^|\.)h\.(\d+)\.")
+EMBEDDINGS = ("wte", "wpe")
+
+Optimizer = Literal["adamw", "muon"]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters that are moved alike."""
+
+    name: str
+    parameters: dict[str, nn.Parameter]
+    rate: float
+    weight_decay: float
+    optimizer: Optimizer = "adamw"
+
+    def count(self, vocabulary: int) -> int:
+        """Without the rows that only pad the vocabulary."""
+        return sum(
+            parameter[:vocabulary].numel() if name.endswith(PADDED) else parameter.numel()
+            for name, parameter in self.parameters.items()
+        )
+
+
+def freeze(model: nn.Module, settings: TrainSettings) -> None:
+    """What a group calls frozen takes no part in training: no gradient, no optimizer state."""
+    for name, parameter in model.named_parameters():
+        place = _place(name, settings.groups)
+        if place is not None and settings.groups[place].frozen:
+            parameter.requires_grad_(False)
+
+
+def split(model: nn.Module, settings: TrainSettings) -> list[Group]:
+    """The trainable parameters; matrices decay, norms and biases do not, unless a group says so."""
+    _refuse_idle_patterns(model, settings.groups)
+    blocks = [int(block[1]) for name, _ in model.named_parameters() if (block := BLOCK.search(name))]
+    above = max(blocks, default=-1) + 2
+    found: dict[tuple[str, float, float, Optimizer], dict[str, nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            key = _key(name, parameter, above, settings)
+            found.setdefault(key, {})[name] = parameter
+    if not found:
+        raise UserError("nothing would be trained: every parameter is frozen", way_out="look at train.groups")
+    return [Group(name, parameters, rate, decay, mover) for (name, rate, decay, mover), parameters in found.items()]
+
+
+def _key(
+    name: str, parameter: nn.Parameter, above: int, settings: TrainSettings
+) -> tuple[str, float, float, Optimizer]:
+    matrix = parameter.dim() >= 2
+    place = _place(name, settings.groups)
+    own = settings.groups[place] if place is not None else GroupSettings(match="*")
+    decay = own.weight_decay if own.weight_decay is not None else settings.weight_decay if matrix else 0.0
+    mover: Optimizer = "muon" if settings.optimizer == "muon" and matrix and BLOCK.search(name) else "adamw"
+    highest = settings.muon_rate if mover == "muon" else settings.learning_rate
+    layer = _layer(name, above)
+    title = "matrices" if matrix else "norms and biases"
+    if settings.layer_decay != 1.0:
+        title += f", {_where(layer, above)}"
+    if mover == "muon":
+        title += ", by Muon"
+    if place is not None:
+        title += f", matching {own.match}"
+    return title, highest * own.rate * settings.layer_decay ** (above - layer), decay, mover
+
+
+def _place(name: str, groups: tuple[GroupSettings, ...]) -> int | None:
+    return next((index for index, group in enumerate(groups) if matches(name, group.match)), None)
+
+
+def matches(name: str, patterns: str) -> bool:
+    return any(fnmatchcase(name, pattern.strip()) for pattern in patterns.split(","))
+
+
+def _refuse_idle_patterns(model: nn.Module, groups: tuple[GroupSettings, ...]) -> None:
+    names = [name for name, _ in model.named_parameters()]
+    for group in groups:
+        if not any(matches(name, group.match) for name in names):
+            raise UserError(
+                f"no parameter is named like {group.match!r}",
+                place="train.groups",
+                way_out=f"names look like {names[0]}, {names[len(names) // 2]}",
+            )
+
+
+def _layer(name: str, above: int) -> int:
+    """Embeddings 0, blocks from 1 on, and what comes after them `above`."""
+    block = BLOCK.search(name)
+    if block:
+        return int(block[1]) + 1
+    return 0 if any(f"{part}." in name for part in EMBEDDINGS) else above
+
+
+def _where(layer: int, above: int) -> str:
+    return "embeddings" if layer == 0 else "head" if layer == above else f"block {layer - 1}"

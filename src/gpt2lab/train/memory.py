@@ -1,0 +1,56 @@
+"""How much memory a training takes, by calculation: to choose a micro-batch and to warn before it is too late."""
+
+from __future__ import annotations
+
+import torch
+
+from gpt2lab.core import hardware
+from gpt2lab.model.config import GPT2Config, parameter_count
+from gpt2lab.train.cross_entropy import CHUNK_BYTES
+from gpt2lab.train.settings import TrainSettings
+
+WIDTHS_A_LAYER = 16  # numbers that a block keeps for the way back, in widths: 7 of one width, 3 of qkv, 8 of the MLP, …
+WIDTHS_RECOMPUTED = 1  # only what enters each block
+SHARE = 0.8  # of the memory that may be planned with
+TOKENS_ON_A_CPU = 4096  # at once; more is not faster there
+
+
+def of_state(config: GPT2Config, trainable: int, settings: TrainSettings, precision: str) -> int:
+    """Weights, gradients, the optimizer's two numbers a weight, the copies that compute, the running mean."""
+    weights = parameter_count(config)
+    copies = 2 * weights if precision == "bf16" else 0
+    average = 4 * trainable if settings.average else 0
+    return 4 * weights + 4 * trainable + 8 * trainable + copies + average
+
+
+def of_activations(config: GPT2Config, tokens: int, settings: TrainSettings, precision: str) -> int:
+    number = 4 if precision == "fp32" else 2
+    widths = (
+        WIDTHS_RECOMPUTED * config.layers + WIDTHS_A_LAYER if settings.recompute else WIDTHS_A_LAYER * config.layers
+    )
+    return tokens * widths * config.width * number
+
+
+def needed(config: GPT2Config, trainable: int, tokens: int, settings: TrainSettings, precision: str, kind: str) -> int:
+    chunk = 3 * int(CHUNK_BYTES.get(kind, CHUNK_BYTES["cuda"]))
+    state = of_state(config, trainable, settings, precision)
+    return state + of_activations(config, tokens, settings, precision) + chunk
+
+
+def micro_batch(
+    config: GPT2Config,
+    trainable: int,
+    block: int,
+    rows: int,
+    settings: TrainSettings,
+    precision: str,
+    device: torch.device,
+) -> int:
+    """The most rows, halved until they fit by calculation; a trial on the device has the last word on GPUs."""
+    room = SHARE * hardware.device_memory(device)
+    count = rows
+    if device.type == "cpu":
+        count = min(rows, max(1, TOKENS_ON_A_CPU // block))
+    while count > 1 and needed(config, trainable, count * block, settings, precision, device.type) > room:
+        count = -(-count // 2)
+    return count

@@ -1,0 +1,81 @@
+"""Several sources in one corpus, mixed by weight, from the command line."""
+
+import json
+
+import numpy as np
+import pytest
+
+from command_line import gpt2lab, last_json
+from gpt2lab.core import lines
+from gpt2lab.text.batches import PATTERN, Blocks, Mixture
+from gpt2lab.text.corpus import open_corpus
+
+SHAPE = ["model.layers=1", "model.heads=1", "model.width=16", "model.context=16", "train.precision=fp32"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mixture")
+    for name in ("red", "blue"):
+        rows = [json.dumps({"text": f"The {name} text number {n} says {name} {n} times."}) for n in range(300)]
+        (folder / f"{name}.jsonl").write_text("\n".join(rows))
+    return folder
+
+
+def prepare(place, *more):
+    return gpt2lab(
+        "prepare", place / "red.jsonl", place / "blue.jsonl", "--out", place / "mixed", "--tokenizer", "own",
+        "prepare.vocabulary=400", *more,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def mixed(place):
+    assert prepare(place, "prepare.weights=3,1") == 0
+    return place / "mixed"
+
+
+def test_each_source_stays_a_plain_corpus_with_the_tokenizer_of_all(mixed):
+    corpus = open_corpus(mixed)
+    assert corpus.weights == [3, 1]
+    hashes = {source.manifest["tokenizer"]["hash"] for source in corpus.sources}
+    assert hashes == {corpus.manifest["tokenizer"]["hash"], corpus.tokenizer().hash}
+    texts = [corpus.tokenizer().decode(source.split("train").read(0, 200)) for source in corpus.sources]
+    assert "red" in texts[0] and "blue" not in texts[0]
+    assert "blue" in texts[1] and "red" not in texts[1]
+
+
+def test_training_draws_by_weight_and_measures_each_source(mixed, place, capsys):
+    run = place / "run"
+    assert gpt2lab("pretrain", "--data", mixed, "--out", run, *SHAPE, "train.tokens=800", "train.batch_rows=10") == 0
+    assert len(list(lines.read(run / "metrics.jsonl"))) == 5
+    assert len(list((run / "results").glob("*.json"))) == 2
+    mixture = Mixture([Blocks(source.split("train"), 16) for source in open_corpus(mixed).sources], [3, 1])
+    drawn = [source for source, _ in mixture.at(np.arange(PATTERN), 1)]
+    assert (drawn.count(0), drawn.count(1)) == (750, 250)
+
+
+def test_epochs_of_a_mixture_are_refused(mixed, place, capsys):
+    assert gpt2lab("pretrain", "--data", mixed, "--out", place / "no", *SHAPE, "train.epochs=1") == 2
+    assert "a mixture has no epochs" in capsys.readouterr().err
+
+
+def test_done_twice_it_says_so_and_with_other_weights_it_is_refused(mixed, place, capsys):
+    assert prepare(place, "prepare.weights=3,1") == 0
+    assert "already prepared" in capsys.readouterr().out
+    assert prepare(place, "prepare.weights=1,1") == 2
+    assert "another corpus is here" in capsys.readouterr().err
+
+
+def test_weights_must_be_as_many_as_sources(place, capsys):
+    assert prepare(place, "prepare.weights=1,2,3") == 2
+    assert "2 sources need as many weights, and there are 3" in capsys.readouterr().err
+
+
+def test_show_and_verify_know_mixtures_and_a_split_is_asked_of_a_source(mixed, capsys):
+    assert gpt2lab("corpus", "verify", mixed, "--json") == 0
+    assert last_json(capsys.readouterr().out)["shards"] == 4
+    assert gpt2lab("corpus", "show", mixed) == 0
+    assert "75.0%" in capsys.readouterr().out
+    assert gpt2lab("corpus", "preview", mixed) == 2
+    assert "sources/0-red.jsonl" in capsys.readouterr().err

@@ -1,0 +1,68 @@
+"""`gpt2lab prepare` and `corpus`, as someone with text of their own meets them."""
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from command_line import gpt2lab, last_json
+
+TINY = ("--tokenizer", "builtin", "prepare.vocabulary=300")
+
+
+def test_without_a_train_split_the_next_command_measures(tmp_path, capsys):
+    (tmp_path / "wiki.test.raw").write_text(" = A title = \n\n Some text .\n")
+    assert gpt2lab("prepare", "wikitext-2", "--from", tmp_path, "--out", tmp_path / "c", *TINY) == 0
+    printed = capsys.readouterr()
+    assert "no train split" in printed.err
+    assert f"next: gpt2lab evaluate MODEL --protocol perplexity/blocks --data {tmp_path / 'c'}" in printed.out
+
+
+def test_classes_are_shown(tmp_path, capsys):
+    rows = [{"text": f"Text {number}.", "kind": "odd" if number % 2 else "even"} for number in range(200)]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert gpt2lab("prepare", tmp_path / "a.jsonl", "--out", tmp_path / "c", *TINY, "data.label=kind") == 0
+    capsys.readouterr()
+    assert gpt2lab("corpus", "show", tmp_path / "c") == 0
+    assert "even" in capsys.readouterr().out
+    assert gpt2lab("corpus", "show", tmp_path / "c", "--json") == 0
+    counts = last_json(capsys.readouterr().out)["classes"]
+    assert {name: sum(of_splits) for name, of_splits in counts.items()} == {"even": 100, "odd": 100}
+    assert gpt2lab("corpus", "preview", tmp_path / "c", "--documents", 1) == 0
+    assert ", class " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("workers", "seen"), [(1, "parts/*.safetensors"), (2, "parts/*.safetensors"), (2, "plan.json")]
+)
+def test_ctrl_c_says_where_the_work_is_kept_and_the_same_command_continues(tmp_path, workers, seen):
+    """As a terminal does it: every process of the command gets the signal."""
+    for number in range(30):
+        (tmp_path / f"{number}.txt").write_text(f"{number}. Some words of a text.\n" * 30_000)
+    out, staging = tmp_path / "c", tmp_path / ".c.preparing"
+    line = [
+        "prepare", str(tmp_path / "*.txt"), "--out", str(out), "--workers", str(workers), *TINY,
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gpt2lab", *line],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 60
+    while not list(staging.glob(seen)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"the same command continues: what is done is kept in {staging}" in said
+    assert f"next: {shlex.join(['gpt2lab', *line])}" in said
+    assert "Traceback" not in said
+    assert gpt2lab(*line) == 0
+    assert not staging.exists()

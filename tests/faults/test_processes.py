@@ -1,0 +1,146 @@
+"""Several processes train one model: the same losses, the same end on a rerun, and no death of one that hurts."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from corpora import corpus
+from gpt2lab.core import lines
+from gpt2lab.core.errors import UserError
+from gpt2lab.train import processes
+from models import TINY
+
+SHAPE = ["model.layers=2", f"model.heads={TINY.heads}", f"model.width={TINY.width}", "model.context=16"]
+TRAIN = ["train.steps=6", "train.batch_rows=9", "train.micro_batch=2", "train.precision=fp32", "train.validate_every=3"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return corpus(tmp_path_factory.mktemp("data") / "corpus").folder
+
+
+def command(data, out, count, *more):
+    return [sys.executable, "-m", "gpt2lab", "pretrain", "--data", str(data), "--out", str(out), *SHAPE, *TRAIN, *more,
+            *(["--processes", str(count)] if count > 1 else [])]  # fmt: skip
+
+
+def run(*arguments):
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def metrics(out):
+    return list(lines.read(out / "metrics.jsonl"))
+
+
+@pytest.fixture(scope="module")
+def two(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "two"
+    code, said = run(*command(data, out, 2))
+    assert code == 0, said
+    return out
+
+
+def test_two_processes_have_the_losses_of_one(data, two, tmp_path):
+    code, said = run(*command(data, tmp_path / "one", 1))
+    assert code == 0, said
+    for ours, theirs in zip(metrics(two), metrics(tmp_path / "one"), strict=True):
+        assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-5)
+        assert ours["tokens"] == theirs["tokens"]
+    validated = [record["validation_loss"] for record in metrics(two) if "validation_loss" in record]
+    assert validated == pytest.approx(
+        [r["validation_loss"] for r in metrics(tmp_path / "one") if "validation_loss" in r], rel=1e-5
+    )
+
+
+def test_a_rerun_is_bit_equal_also_after_an_interruption(data, two, tmp_path):
+    """Ctrl-C goes to the launcher alone, all processes stop after the same step, and the code is 130."""
+    out = tmp_path / "again"
+    started = subprocess.Popen(
+        command(data, out, 2), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+    )
+    _wait_for(lambda: len(metrics(out)) >= 1, started)
+    started.send_signal(signal.SIGINT)
+    _, said = started.communicate(timeout=60)
+    stopped = len(metrics(out))
+    if stopped < 6:  # the last steps may have been quicker than the signal
+        assert started.returncode == 130, said
+        assert b"--resume" in said
+        code, text = run(sys.executable, "-m", "gpt2lab", "pretrain", "--resume", "--out", str(out), "--processes", "2")
+        assert code == 0, text
+    assert metrics(out) == metrics(two)
+    one, other = (load_file(folder / "model" / "model.safetensors") for folder in (out, two))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_process_that_dies_ends_the_run_at_once_and_it_goes_on_with_another_number(data, two, tmp_path):
+    out = tmp_path / "died"
+    slow = ["train.steps=200", "train.checkpoint_every=2"]
+    started = subprocess.Popen(
+        command(data, out, 2, *slow), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+    )
+    _wait_for(lambda: any((out / "checkpoints").glob("step-*")), started)
+    member = next(p for p in psutil.Process(started.pid).children() if p.environ().get("RANK") == "1")
+    member.kill()
+    begin = time.monotonic()
+    _, said = started.communicate(timeout=60)
+    assert time.monotonic() - begin < 30
+    assert started.returncode == 1, said
+    assert b"process 1 of 2 was killed by signal 9" in said
+    assert not psutil.pid_exists(member.pid)
+    resume = [sys.executable, "-m", "gpt2lab", "pretrain", "--resume", "--out", str(out)]
+    code, text = run(*resume)
+    assert code == 2
+    assert "processes: 2 there, 1 here" in text
+    code, text = run(*resume, "--allow-different")
+    assert code == 0, text
+    assert [record["step"] for record in metrics(out)] == list(range(1, 201))
+
+
+def test_torchrun_starts_it_as_well(data, two, tmp_path):
+    out = tmp_path / "torchrun"
+    line = command(data, out, 1)[3:]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "gpt2lab"]
+    code, said = run(*torchrun, *line)
+    assert code == 0, said
+    assert metrics(out) == metrics(two)
+
+
+def test_a_process_without_rows_takes_part(data, tmp_path):
+    code, said = run(*command(data, tmp_path / "few", 2, "train.batch_rows=1", "train.steps=2"))
+    assert code == 0, said
+    assert [record["tokens"] for record in metrics(tmp_path / "few")] == [16, 16]
+
+
+def test_a_mistake_is_said_once_and_ends_with_2(data, tmp_path):
+    code, said = run(*command(data, tmp_path / "wrong", 2, "train.batch_tokens=50"))
+    assert code == 2
+    assert said.count("say the same thing") == 1
+
+
+@pytest.mark.parametrize(("size", "rank"), processes.LAUNCHERS.items())
+def test_a_launch_that_would_train_copies_is_refused(size, rank):
+    with pytest.raises(UserError, match="4 copies were started"):
+        processes.refuse_copies({size: "4", rank: "2"})
+    processes.refuse_copies({size: "1", rank: "0"})
+
+
+def test_json_ends_with_the_result_of_all(data, two):
+    done = subprocess.run(command(data, two, 2, "--json"), capture_output=True, text=True, timeout=120, check=True)
+    assert json.loads(done.stdout.splitlines()[-1])["state"] == "finished"
+
+
+def _wait_for(condition, process, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        assert process.poll() is None or condition(), os.fsdecode(process.stderr.read())
+        time.sleep(0.02)

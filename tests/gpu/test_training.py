@@ -1,0 +1,75 @@
+"""What only a GPU can show: the loss scale, bf16 beside fp32, compiled beside eager, exact resume."""
+
+import os
+import signal
+
+import pytest
+import torch
+
+from corpora import corpus
+from gpt2lab.core import lines
+from gpt2lab.model.config import GPT2Config
+from gpt2lab.model.gpt2 import GPT2, build, initialise
+from gpt2lab.text.batches import Blocks
+from gpt2lab.train import loop, randomness
+from gpt2lab.train.objectives import language_modelling
+from gpt2lab.train.plan import Plan
+from gpt2lab.train.settings import TrainSettings
+from vocabularies import SAMPLE, small
+
+pytestmark = pytest.mark.gpu
+SHAPE = GPT2Config(4, 4, 128, 128, small().size).with_dropout(0.0)
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    texts = [f"Text {n}: {SAMPLE[n % 300 : n % 300 + 200]}" for n in range(400)]
+    return Blocks(corpus(tmp_path_factory.mktemp("gpu") / "corpus", texts).split("train"), 128)
+
+
+def trained(rows, folder, precision, *, dropout=0.0, probes=(), **given):
+    settings = TrainSettings(**{"steps": 200, "learning_rate": 1e-3, "precision": precision, **given})
+    device = torch.device("cuda")
+    randomness.be_deterministic(settings.deterministic)
+    model = build(GPT2, SHAPE.with_dropout(dropout))
+    initialise(model, 1)
+    plan = Plan(settings, device, precision, rows.rows, 16, 8, settings.steps)
+    loop.train(model.to(device), language_modelling, rows, plan, folder, probes)
+    return model, [record["loss"] for record in lines.read(folder / "metrics.jsonl")]
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_lower_precision_follows_fp32_over_200_steps(rows, tmp_path, precision):
+    _, exact = trained(rows, tmp_path / "fp32", "fp32")
+    _, rough = trained(rows, tmp_path / precision, precision)
+    assert sum(rough[-20:]) == pytest.approx(sum(exact[-20:]), rel=0.02)
+
+
+def test_the_loss_scale_finds_its_place_and_no_step_is_called_bad(rows, tmp_path):
+    trained(rows, tmp_path / "run", "fp16", steps=60)
+    records = list(lines.read(tmp_path / "run" / "metrics.jsonl"))
+    assert not any(record.get("skipped") for record in records)
+
+
+def test_compiled_and_eager_agree(rows, tmp_path):
+    _, eager = trained(rows, tmp_path / "eager", "bf16", steps=50)
+    _, compiled = trained(rows, tmp_path / "compiled", "bf16", steps=50, compile=True)
+    assert compiled == pytest.approx(eager, rel=0.02)
+
+
+class Stop:
+    every = 7
+
+    def __call__(self, model, step):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return {}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_resume_is_bit_equal_where_it_is_promised(rows, tmp_path, precision):
+    given = {"dropout": 0.1, "steps": 20, "deterministic": True}
+    straight, expected = trained(rows, tmp_path / "straight", precision, **given)
+    trained(rows, tmp_path / "stopped", precision, probes=[Stop()], **given)
+    resumed, losses = trained(rows, tmp_path / "stopped", precision, **given)
+    assert losses == expected
+    assert all(torch.equal(a, b) for a, b in zip(straight.parameters(), resumed.parameters()))
