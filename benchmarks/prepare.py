@@ -155,7 +155,7 @@ def report(rows: list[dict], megabytes: float, cores: int, together: float) -> N
         "prepare",
         {
             "what": f"{megabytes:.0f} MB of English in {COPIES} files, {cores} processes, their start included",
-            "caution": f"{COPIES} copies of one text: fastokens remembers words, so new text takes about a tenth longer",
+            "caution": f"{COPIES} copies of one text: fastokens remembers words; new text takes about a tenth longer",
             "rows": rows,
             "seconds_to_put_parts_together": together,
             "hours_for_10b_tokens": {
