@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from gpt2lab.core.errors import UserError
 from gpt2lab.text.columns import Columns, choose, document
 from gpt2lab.text.cutting import File, Part, Rows, shares
+from gpt2lab.text.documents import Document
 from gpt2lab.text.opening import BUFFER, unreadable
 
 if TYPE_CHECKING:
@@ -166,13 +167,26 @@ def _damaged(file: File, cause: str) -> UserError:
 
 
 def _documents(batches: Iterable[pyarrow.RecordBatch], columns: Columns, file: File, first: int) -> Rows:
+    names = columns.named
     for batch in batches:
         for start in range(0, batch.num_rows, ROWS_AT_ONCE):
             part = batch.slice(start, ROWS_AT_ONCE)
-            cells = [_values(part.column(name)) for name in columns.named]
-            for number, row in enumerate(zip(*cells), first):
-                yield document(dict(zip(columns.named, row)), columns, file, number)
+            cells = [_values(part.column(name)) for name in names]
+            if len(names) == 1:
+                yield from _texts(cells[0], columns, file, first)
+            else:
+                for number, row in enumerate(zip(*cells), first):
+                    yield document(dict(zip(names, row)), columns, file, number)
             first += part.num_rows
+
+
+def _texts(values: Iterable[Any], columns: Columns, file: File, first: int) -> Rows:
+    """The only column; what is not plainly text goes the way of all rows."""
+    for number, value in enumerate(values, first):
+        if isinstance(value, str) and value and not value.isspace():
+            yield Document(value, place=file.row(number))
+        else:
+            yield document({columns.named[0]: value}, columns, file, number)
 
 
 def _values(column: pyarrow.Array) -> list[Any]:

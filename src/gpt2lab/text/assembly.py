@@ -10,77 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpt2lab.core import console, files
+from gpt2lab.core import console
 from gpt2lab.core.console import counted
 from gpt2lab.core.errors import UserError
 from gpt2lab.text import repeats, routing
-from gpt2lab.text.corpus import write_array
-from gpt2lab.text.parts import COLUMNS, LeftOut, Part, read_part, read_summary
-from gpt2lab.text.routing import Columns, Cut, Router
+from gpt2lab.text.parts import COLUMNS, Columns, LeftOut, Part, read_part, read_summary
+from gpt2lab.text.routing import Cut, Router
 from gpt2lab.text.settings import PrepareSettings
+from gpt2lab.text.shards import SplitWriter
 from gpt2lab.text.tokenizer import Tokenizer
-
-PER_DOCUMENT = ("bytes", "words", "prompts", "labels")
-
-
-class SplitWriter:
-    """One stream of tokens, cut in shards, and the arrays that say what stands where."""
-
-    def __init__(self, folder: Path, name: str, shard_tokens: int) -> None:
-        self.folder, self.name, self.shard_tokens = folder, name, shard_tokens
-        self.columns: dict[str, list[NDArray[np.int64]]] = {column: [] for column in ("starts", *PER_DOCUMENT)}
-        self.shards: list[dict[str, Any]] = []
-        self.documents = 0
-        self.tokens = 0
-        self._open: list[NDArray[np.unsignedinteger]] = []
-        self._open_tokens = 0
-
-    def add(self, ids: NDArray[np.unsignedinteger], columns: Columns, continues: bool = False) -> None:
-        """Documents after one another; if it `continues`, the first of them is the end of the one before."""
-        lengths, starts = columns["lengths"], self.tokens + np.cumsum(columns["lengths"]) - columns["lengths"]
-        new = {"starts": starts, **{name: columns[name] for name in PER_DOCUMENT if name in columns}}
-        if continues and self.documents:
-            for name in ("bytes", "words"):
-                self.columns[name][-1][-1] += new[name][0]
-            new = {name: values[1:] for name, values in new.items()}
-        for name, values in new.items():
-            if len(values):
-                self.columns[name].append(values.copy())
-        self.documents += len(lengths) - (continues and self.documents > 0)
-        self.tokens += len(ids)
-        while len(ids):
-            taken = ids[: self.shard_tokens - self._open_tokens]
-            self._open.append(taken)
-            self._open_tokens += len(taken)
-            ids = ids[len(taken) :]
-            if self._open_tokens == self.shard_tokens:
-                self._write_shard()
-
-    def finish(self) -> dict[str, Any]:
-        if self._open_tokens:
-            self._write_shard()
-        sums: dict[str, int] = {}
-        for column, pieces in self.columns.items():
-            values = np.concatenate([np.empty(0, np.int64), *pieces])
-            sums[column] = int(values.sum())
-            wanted = column in ("starts", "bytes", "words") or (
-                values.any() if column == "prompts" else len(values) > 0
-            )
-            if wanted:
-                write_array(self.folder / "documents" / f"{self.name}.{column}.npy", values)
-        return {
-            "documents": self.documents,
-            "tokens": self.tokens,
-            "bytes": sums["bytes"],
-            "words": sums["words"],
-            "shards": self.shards,
-        }
-
-    def _write_shard(self) -> None:
-        path = self.folder / f"{self.name}-{len(self.shards):05d}.npy"
-        write_array(path, np.concatenate(self._open))
-        self.shards.append({"file": path.name, "tokens": self._open_tokens, "sha256": files.sha256(path)})
-        self._open, self._open_tokens = [], 0
 
 
 def assemble(
@@ -204,7 +142,7 @@ def _only(part: Part, kept: NDArray[np.bool_], labels: list[str]) -> tuple[NDArr
     if labels:
         numbers = {name: number for number, name in enumerate(labels)}
         columns["labels"] = np.array([numbers[str(label)] for label in part.labels], np.int64)[kept]
-    return part.ids[np.repeat(kept, part.lengths)], columns
+    return routing.of_documents(kept, part.ids, part.lengths), columns
 
 
 def _label_names(facts: Survey, names: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ import glob
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from gpt2lab.core.console import counted
 from gpt2lab.core.errors import UserError
 from gpt2lab.text import arrow_files, csv_files, json_files, text_files
 from gpt2lab.text.columns import UNNAMED, Columns
-from gpt2lab.text.cutting import PIECE_BYTES, File, Part, Rows
+from gpt2lab.text.cutting import PIECE_BYTES, File, Part, Rows, Stretch
 from gpt2lab.text.opening import DECOMPRESSORS, is_compressed
 
 # Each looks at the columns at once, and reads and cuts the file only when asked for its parts.
@@ -43,6 +43,9 @@ class FilePiece:
 
     def documents(self) -> Rows:
         return self.read()
+
+    def in_a_file(self, path: Path) -> FilePiece:
+        return replace(self, read=self.read.in_a_file(path)) if isinstance(self.read, Stretch) else self
 
 
 @dataclass(frozen=True)

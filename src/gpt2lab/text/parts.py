@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
-from safetensors.numpy import save
 
 from gpt2lab.core import files
 from gpt2lab.core.errors import UserError
@@ -22,10 +22,13 @@ from gpt2lab.text.detokenise import detokeniser
 from gpt2lab.text.documents import BadRow, Document, Piece
 from gpt2lab.text.settings import PrepareSettings
 from gpt2lab.text.tokenizer import Tokenizer
+from gpt2lab.text.words import count_words
 
 SHARED = f"{contamination.RUN} words in a row stand in the evaluation set"
 PLACES_KEPT = 20  # of the rows left out for one reason
+BATCH_CHARACTERS = 500_000
 COLUMNS = ("lengths", "prompts", "bytes", "words", "hashes")
+Columns = dict[str, NDArray[Any]]  # of documents: those, labels if there are any; of a part also its ids
 
 
 @dataclass
@@ -71,26 +74,23 @@ def make_part(
     piece: Piece, file: Path, tokenizer: Tokenizer, settings: PrepareSettings, strict: bool, known: Known | None = None
 ) -> tuple[int, int]:
     """Read, encode and write; how many documents and tokens."""
-    documents, left_out, contaminated = _read(piece, settings, strict, known or {})
-    texts = [part for document in documents for part in (document.prompt, document.text)]
-    ids, offsets = tokenizer.encode_many(texts)
-    prompts = offsets[1::2] - offsets[:-1:2]
-    lengths = offsets[2::2] - offsets[:-2:2]
-    continues = bool(documents) and documents[0].continues
-    stream = np.insert(ids.astype(id_type(tokenizer)), offsets[:-1:2][continues:], tokenizer.end_of_text)
-    lengths[continues:] += 1
-    tensors = {
-        "ids": stream,
-        "lengths": lengths,
-        "prompts": prompts,
-        **_measure([document.prompt + document.text for document in documents]),
-    }
-    labels = [document.label for document in documents]
+    left_out, contaminated = LeftOut(), LeftOut()
+    documents = _kept(piece, settings, strict, known or {}, left_out, contaminated)
+    labels: list[str | int | None] = []
+    made = [_empty(tokenizer)]
+    continues = False
+    for batch in _batches(documents):
+        continues = continues or batch[0].continues
+        labels += [document.label for document in batch]
+        made.append(_encoded(batch, tokenizer))
+    tensors = {name: np.concatenate([columns[name] for columns in made]) for name in made[0]}
     facts = {"labels": labels, "split": piece.split, "left_out": left_out.as_dict(), "continues": continues}
     facts["contaminated"] = contaminated.as_dict()
     with files.new_file(file) as opened:
-        opened.write(save(tensors, {"facts": json.dumps(facts)}))
-    return len(documents), len(stream)
+        opened.write(_header(tensors, facts))
+        opened.write(b"".join([tensors[name].tobytes() for name in COLUMNS]))
+        opened.write(tensors["ids"].data)
+    return len(labels), len(tensors["ids"])
 
 
 def id_type(tokenizer: Tokenizer) -> type[np.unsignedinteger]:
@@ -119,11 +119,10 @@ def read_summary(file: Path) -> Summary:
         return Summary(opened.get_tensor("lengths"), opened.get_tensor("hashes"), facts["labels"], facts["split"])
 
 
-def _read(
-    piece: Piece, settings: PrepareSettings, strict: bool, known: Known
-) -> tuple[list[Document], LeftOut, LeftOut]:
+def _kept(
+    piece: Piece, settings: PrepareSettings, strict: bool, known: Known, left_out: LeftOut, contaminated: LeftOut
+) -> Iterator[Document]:
     repair = detokeniser(settings.detokenise)
-    documents, left_out, contaminated = [], LeftOut(), LeftOut()
     for row in piece.documents():
         if isinstance(row, BadRow):
             if strict:
@@ -140,16 +139,52 @@ def _read(
         if hits and settings.drop_contaminated and not row.continues:
             left_out.add(" and ".join(hits), place)
             continue
-        documents.append(row if text is row.text else replace(row, text=text))
-    return documents, left_out, contaminated
+        yield row if text is row.text else replace(row, text=text)
 
 
-def _measure(texts: list[str]) -> dict[str, NDArray[Any]]:
-    """Bytes, words and a hash of each text."""
-    encoded = [text.encode("utf-8", "replace") for text in texts]
-    digests = b"".join(hashlib.blake2b(content, digest_size=16).digest() for content in encoded)
+def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """Few enough to stay in the processor's cache from reading to writing."""
+    batch, size = [], 0
+    for document in documents:
+        batch.append(document)
+        size += len(document.text)
+        if size > BATCH_CHARACTERS:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _encoded(documents: list[Document], tokenizer: Tokenizer) -> Columns:
+    ids, offsets = tokenizer.encode_many([part for document in documents for part in (document.prompt, document.text)])
+    prompts, lengths = offsets[1::2] - offsets[:-1:2], offsets[2::2] - offsets[:-2:2]
+    continues = documents[0].continues
+    lengths[continues:] += 1
+    contents = [(document.prompt + document.text).encode("utf-8", "replace") for document in documents]
+    digests = b"".join(hashlib.blake2b(content, digest_size=16).digest() for content in contents)
     return {
-        "bytes": np.array([len(content) for content in encoded], np.int64),
-        "words": np.array([len(text.split()) for text in texts], np.int64),
+        "ids": np.insert(ids.astype(id_type(tokenizer)), offsets[:-1:2][continues:], tokenizer.end_of_text),
+        "lengths": lengths,
+        "prompts": prompts,
+        "bytes": np.array([len(content) for content in contents], np.int64),
+        "words": np.array(count_words(contents), np.int64),
         "hashes": np.frombuffer(digests, ">u8").astype(np.uint64).reshape(-1, 2),
     }
+
+
+def _empty(tokenizer: Tokenizer) -> Columns:
+    columns = dict.fromkeys(COLUMNS, np.empty(0, np.int64))
+    return {**columns, "hashes": np.empty((0, 2), np.uint64), "ids": np.empty(0, id_type(tokenizer))}
+
+
+def _header(tensors: Columns, facts: dict[str, Any]) -> bytes:
+    """Of a safetensors file; `safetensors` itself would copy all tensors twice."""
+    about: dict[str, Any] = {"__metadata__": {"facts": json.dumps(facts)}}
+    place = 0
+    for name, values in tensors.items():
+        kind, stop = f"{values.dtype.kind.upper()}{8 * values.dtype.itemsize}", place + values.nbytes
+        about[name] = {"dtype": kind, "shape": values.shape, "data_offsets": [place, stop]}
+        place = stop
+    text = json.dumps(about).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text

@@ -23,7 +23,7 @@ from gpt2lab.text.parts import LeftOut, read_summary
 from gpt2lab.text.settings import ColumnSettings, PrepareSettings
 from gpt2lab.text.sources import chosen_columns, open_source
 from gpt2lab.text.tokenizer import Tokenizer
-from gpt2lab.text.workers import make_parts, part_file
+from gpt2lab.text.workers import Job, Workers, make_parts, part_file, start
 
 LATER = ("validation", "test", "shard_tokens", "deduplicate")  # what parts are the same for
 TRAINED = ("builtin", "own")  # tokenizers that are trained on the spot: on the built-in text, on this very data
@@ -51,14 +51,15 @@ def prepare(
         if shards := find_shards(data):
             return _adopt(shards, out, tokenizer)
         source = open_source(data, local, chosen_columns(columns or ColumnSettings()))
-        wanted = {"source": source.describe(), "settings": _relevant(settings, tokenizer)}
         staging = staging_of(out)
         if is_corpus(out):
             shutil.rmtree(staging, ignore_errors=True)
-            return _finished(out, wanted)
-        encoder = _begin(staging, wanted, source, tokenizer, settings)
+            return _finished(out, _wanted(source, settings, tokenizer))
         count = workers or (hardware.cores() if (source.size or 0) > WORTH_PROCESSES else 1)
-        _make_missing_parts(source, staging, settings, count, strict)
+        with start(count) as started:
+            wanted = _wanted(source, settings, tokenizer)
+            encoder = _begin(staging, wanted, source, tokenizer, settings)
+            _make_missing_parts(source, Job(staging, settings, strict), started)
         corpus = _put_together(source, staging, out, encoder, settings, wanted)
         shutil.rmtree(staging)
         _say_what_is_missing(corpus)
@@ -99,6 +100,10 @@ def _begin(
     (staging / "parts").mkdir()
     files.write_json(plan, planned)
     return encoder
+
+
+def _wanted(source: Source, settings: PrepareSettings, tokenizer: str) -> dict[str, Any]:
+    return {"source": source.describe(), "settings": _relevant(settings, tokenizer)}
 
 
 def _relevant(settings: PrepareSettings, tokenizer: str) -> dict[str, Any]:
@@ -147,8 +152,8 @@ def _first_texts(source: Source) -> Iterator[str]:
                 return
 
 
-def _make_missing_parts(source: Source, staging: Path, settings: PrepareSettings, workers: int, strict: bool) -> None:
-    folder = staging / "parts"
+def _make_missing_parts(source: Source, job: Job, workers: Workers) -> None:
+    folder = job.staging / "parts"
     for leftover in folder.glob(".*.writing"):
         leftover.unlink()
     documents = tokens = count = 0
@@ -165,12 +170,12 @@ def _make_missing_parts(source: Source, staging: Path, settings: PrepareSettings
                 else:
                     yield count - 1, piece
 
-        for done in make_parts(missing(), staging, settings, strict, workers):
+        for done in make_parts(missing(), job, workers):
             documents, tokens = documents + done.documents, tokens + done.tokens
             progress.advance(done.size / scale, f"{counted(documents, 'document')}, {tokens:,} tokens")
     if count == 0:
         raise UserError("there is nothing to prepare: the source is empty", place=source.describe()["data"])
-    files.write_json(staging / "parts.json", {"count": count})
+    files.write_json(job.staging / "parts.json", {"count": count})
 
 
 def _put_together(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpt2lab.text.parts import Part
+from gpt2lab.text.parts import Columns, Part
 from gpt2lab.text.settings import PrepareSettings
 from gpt2lab.text.tokenizer import Tokenizer
 
@@ -17,7 +16,6 @@ TRAIN, VALIDATION, TEST = 0, 1, 2
 NAMES = ("train", "validation", "test")
 FEW_DOCUMENTS = 100  # fewer cannot be split by chance: one long one would make or break a side
 SHARE_OF_FEW = 0.05
-Columns = dict[str, NDArray[Any]]  # of documents: lengths, prompts, bytes, words, hashes, and labels if there are any
 
 
 def by_hash(hashes: NDArray[np.uint64], settings: PrepareSettings) -> NDArray[np.int8]:
@@ -45,6 +43,16 @@ def paragraph_border(ids: NDArray[np.unsignedinteger], wanted: int, tokenizer: T
             line = line or place
         before = (before + token)[-16:]
     return line or wanted
+
+
+def of_documents(
+    chosen: NDArray[np.bool_], ids: NDArray[np.unsignedinteger], lengths: NDArray[np.int64]
+) -> NDArray[np.unsignedinteger]:
+    """The tokens of the chosen documents. Neighbours are copied together, which is many times faster than a mask."""
+    places = np.concatenate([[0], np.cumsum(lengths)])
+    borders = places[np.flatnonzero(np.diff(chosen, prepend=False, append=False))]
+    runs = [ids[start:stop] for start, stop in borders.reshape(-1, 2)]
+    return runs[0] if len(runs) == 1 else np.concatenate([ids[:0], *runs])
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,7 @@ class Router:
             mine = routed == code
             if mine.any():
                 chosen = {column: values[mine] for column, values in columns.items()}
-                yield name, (ids[np.repeat(mine, columns["lengths"])], chosen, part.continues and bool(mine[0]))
+                yield name, (of_documents(mine, ids, columns["lengths"]), chosen, part.continues and bool(mine[0]))
 
     def _by_position(
         self, cut: Cut, continues: bool, ids: NDArray[np.unsignedinteger], columns: Columns
