@@ -26,6 +26,24 @@ def test_case_and_punctuation_do_not_hide_a_copy():
     assert contamination.hit(", ".join(WORDS[:13]).upper() + "!", known) == ["set"]
 
 
+def test_a_text_in_several_pieces_is_kept_whole_and_that_is_said(tmp_path, capsys, monkeypatch):
+    """Only its first piece was left out once, and the rest went to the document before it."""
+    monkeypatch.setattr("gpt2lab.text.sources.PIECE_BYTES", 400)
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("A short text before.")
+    (tmp_path / "texts" / "b.txt").write_text(" ".join(WORDS[10:30]) + " and more" * 100)
+    (tmp_path / "evaluation.txt").write_text(" ".join(WORDS))
+    (tmp_path / "tokenizer").mkdir()
+    small().save(tmp_path / "tokenizer")
+    settings = PrepareSettings(validation=0, contamination=(str(tmp_path / "evaluation.txt"),), drop_contaminated=True)
+    corpus = prepare(str(tmp_path / "texts"), tmp_path / "c", str(tmp_path / "tokenizer"), settings)
+    assert corpus.manifest["splits"]["train"]["documents"] == 2
+    assert "too long to be left out" in capsys.readouterr().err
+    text = corpus.tokenizer().decode(corpus.split("train").read(0, 10**6))
+    assert "word10" in text
+    assert text.count(" and more") == 100
+
+
 @pytest.mark.parametrize("drop", [False, True])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_contaminated_documents_are_counted_and_listed_or_left_out(tmp_path, drop, workers, capsys):

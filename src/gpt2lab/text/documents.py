@@ -13,6 +13,7 @@ class Document:
     prompt: str = ""  # stands before the text and is read, never a target
     label: str | int | None = None
     continues: bool = False  # the document before it goes on: a long text comes in several pieces
+    in_pieces: bool = False  # this is one of several pieces of a document
     place: str = field(default="", compare=False)  # `reviews.csv, row 17`, where there is such a place
 
 

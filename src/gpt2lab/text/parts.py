@@ -24,6 +24,7 @@ from gpt2lab.text.settings import PrepareSettings
 from gpt2lab.text.tokenizer import Tokenizer
 from gpt2lab.text.words import count_words
 
+TOO_LONG = " (in a document too long to be left out)"
 SHARED = f"{contamination.RUN} words in a row stand in the evaluation set"
 PLACES_KEPT = 20  # of the rows left out for one reason
 BATCH_CHARACTERS = 500_000
@@ -133,10 +134,11 @@ def _kept(
         if len(text) < settings.minimum_length and not row.continues:
             left_out.add("shorter than the minimum", place)
             continue
-        hits = [f"{SHARED} {name}" for name in contamination.hit(row.prompt + text, known)]
+        kept = TOO_LONG if settings.drop_contaminated and row.in_pieces else ""
+        hits = [f"{SHARED} {name}{kept}" for name in contamination.hit(row.prompt + text, known)]
         for reason in hits:
             contaminated.add(reason, place)
-        if hits and settings.drop_contaminated and not row.continues:
+        if hits and settings.drop_contaminated and not row.in_pieces:
             left_out.add(" and ".join(hits), place)
             continue
         yield row if text is row.text else replace(row, text=text)

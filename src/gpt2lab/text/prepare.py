@@ -19,7 +19,7 @@ from gpt2lab.text.changes import changes
 from gpt2lab.text.columns import EVERY_TEXT
 from gpt2lab.text.corpus import FORMAT, Corpus, is_corpus, open_corpus
 from gpt2lab.text.documents import Document, Piece, Source
-from gpt2lab.text.parts import LeftOut, read_summary
+from gpt2lab.text.parts import TOO_LONG, LeftOut, read_summary
 from gpt2lab.text.settings import ColumnSettings, PrepareSettings
 from gpt2lab.text.sources import chosen_columns, open_source
 from gpt2lab.text.tokenizer import Tokenizer
@@ -221,8 +221,12 @@ def _other(what: str, changed: list[str], place: Path) -> UserError:
 def _say_what_is_missing(corpus: Corpus) -> None:
     manifest = corpus.manifest
     _warn_of(manifest["left_out"], "left out")
-    if not manifest["settings"]["drop_contaminated"]:
-        _warn_of(manifest["contaminated"], "contaminated")
+    kept = {
+        reason: found
+        for reason, found in manifest["contaminated"].items()
+        if TOO_LONG in reason or not manifest["settings"]["drop_contaminated"]
+    }
+    _warn_of(kept, "contaminated")
     share = manifest["settings"]["validation"]
     if share and "validation" not in corpus.splits and "train" in corpus.splits:
         console.warn(f"there is no validation split: prepare.validation={share} of so few documents is none")

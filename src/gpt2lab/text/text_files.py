@@ -26,10 +26,11 @@ def parts(file: File, columns: Columns, piece_bytes: int) -> Iterator[Part]:
 
 
 def _parts(file: File, piece_bytes: int) -> Iterator[Part]:
-    if bad := _invalid(file):
+    bad, size = _checked(file)
+    if bad:
         yield file.size, partial(_one, bad)
     else:
-        yield from cut(file, partial(whole_words, piece_bytes=piece_bytes), partial(_text, file))
+        yield from cut(file, partial(whole_words, piece_bytes=piece_bytes), partial(_text, file, size > piece_bytes))
 
 
 def whole_words(stream: Stream, piece_bytes: int) -> Iterator[tuple[bytes, int]]:
@@ -54,28 +55,29 @@ def _border(data: bytes) -> int:
     return 0
 
 
-def _invalid(file: File) -> BadRow | None:
-    """Known before the first piece goes out, for a document is whole or is not there."""
-    decoder, line = codecs.getincrementaldecoder("utf-8")(), 1
+def _checked(file: File) -> tuple[BadRow | None, int]:
+    """What is wrong, and the size: known before the first piece goes out, for a document is whole or is not there."""
+    decoder, line, size = codecs.getincrementaldecoder("utf-8")(), 1, 0
     with open_binary(file.path) as stream:
         try:
             while block := stream.read(BUFFER):
+                size += len(block)
                 decoder.decode(block)
                 line += block.count(b"\n")
             decoder.decode(b"", final=True)
         except UnicodeDecodeError as error:
             line += error.object[: error.start].count(b"\n")
-            return BadRow(f"{file.name}, line {line}", f"invalid UTF-8: {error.reason}")
-    return None
+            return BadRow(f"{file.name}, line {line}", f"invalid UTF-8: {error.reason}"), size
+    return None, size
 
 
 def _one(bad: BadRow) -> Rows:
     yield bad
 
 
-def _text(file: File, held: bytes | Span, number: int) -> Rows:
+def _text(file: File, in_pieces: bool, held: bytes | Span, number: int) -> Rows:
     text = content(held).decode("utf-8")
     if number == 1 and (not text or text.isspace()):
         yield BadRow(file.name, "empty text")
     else:
-        yield Document(text, continues=number > 1, place=file.name)
+        yield Document(text, continues=number > 1, in_pieces=in_pieces, place=file.name)
