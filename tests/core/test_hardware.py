@@ -1,5 +1,8 @@
 """The machine as it is; nothing is promised that it cannot do."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -47,3 +50,12 @@ def test_memory_and_cores_are_positive_and_plausible():
     assert hardware.memory() > 2**28
     assert 1 <= hardware.cores() <= 4096
     assert hardware.peak_memory(CPU) > 2**20
+
+
+def test_peak_memory_is_this_processs_own_and_not_that_of_who_started_it():
+    """getrusage hands a parent's peak down to its children: a benchmark once showed 4.0 GB for everyone."""
+    held = bytearray(400 * 2**20)
+    code = "import torch; from gpt2lab.core import hardware; print(hardware.peak_memory(torch.device('cpu')))"
+    bare = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(bare.stdout) < 600 * 2**20
+    assert hardware.peak_memory(CPU) > len(held)
