@@ -250,3 +250,16 @@ def test_a_tracker_that_is_not_installed_is_said_before_training(data, tmp_path,
     monkeypatch.setitem(sys.modules, "wandb", None)
     assert pretrain(data, tmp_path / "run", "track.sinks=wandb") == 2
     assert "pip install 'gpt2lab[track]'" in capsys.readouterr().err
+
+
+def test_before_a_long_run_every_shard_is_checked_against_its_hash(tmp_path, capsys, monkeypatch):
+    damaged = corpus(tmp_path / "corpus").folder
+    shard = damaged / "train-00000.npy"
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1
+    shard.write_bytes(content)
+    assert pretrain(damaged, tmp_path / "short") == 0
+    monkeypatch.setattr("gpt2lab.study.training.WORTH_VERIFYING", 0)
+    assert pretrain(damaged, tmp_path / "long") == 2
+    assert "the shard has changed since it was written" in capsys.readouterr().err
+    assert not (tmp_path / "long" / "run.json").exists()
