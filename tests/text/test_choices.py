@@ -133,3 +133,22 @@ def test_abbreviations_do_not_end_a_sentence():
 def test_more_items_than_the_documents_give_are_refused():
     with pytest.raises(UserError, match="give 0 choices, not 5"):
         list(choices.items(["Too short. To be true."], 5, seed=1))
+
+
+def test_the_built_in_items_come_from_documents_that_preparation_keeps_from_training(tmp_path):
+    from gpt2lab.text import builtin
+    from gpt2lab.text.prepare import prepare
+    from gpt2lab.text.settings import PrepareSettings
+
+    corpus = prepare("builtin:docs", tmp_path / "docs", "builtin", PrepareSettings(vocabulary=1000))
+
+    def words(split):
+        return " ".join(corpus.tokenizer().decode(split.read(0, split.tokens)).split())
+
+    held_out, trained_on = words(corpus.split("validation")), words(corpus.split("train"))
+    items = builtin.choice_items()
+    assert len(items) == builtin.DOCUMENTS["choices"]
+    assert all(item["context"] in held_out for item in items)
+    assert not any(f"{item['context']} {item['endings'][item['label']]}" in trained_on for item in items)
+    made = prepare("builtin:choices", tmp_path / "choices", str(tmp_path / "docs"), PrepareSettings(validation=0))
+    assert made.split("train").has("prompts")

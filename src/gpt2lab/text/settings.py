@@ -6,6 +6,8 @@ from typing import Literal
 
 from gpt2lab.core.settings import Natural, Positive, PositiveFloat, Settings, Share
 
+HELD_OUT = 0.05  # of the documents, unless something else is said
+
 
 class ColumnSettings(Settings):
     """Which columns of rows to read; unset, `text` or the only column of text."""
@@ -21,7 +23,7 @@ class ColumnSettings(Settings):
 
 
 class PrepareSettings(Settings):
-    validation: Share | Literal["first-shard"] = 0.05
+    validation: Share | Literal["first-shard"] = HELD_OUT
     """Share of documents kept from training, by a hash of their text; or `first-shard`, the first prepare.shard_tokens
     tokens, as published scripts do."""
     test: Share = 0.0
