@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).parent.parent)
 
-from benchmarks.common import median, save, table  # noqa: E402
+from benchmarks.common import RESULTS, median, save, table  # noqa: E402
 
 ROUNDS = 4
 
@@ -229,6 +229,11 @@ def compare(title: str, names: list[str], device: str, rounds: int) -> list[dict
     ]
 
 
+def alone(title: str, names: list[str], device: str) -> list[dict[str, object]]:
+    """One after another, three steps each: for shapes of which several do not fit into memory together."""
+    return [row for name in names for row in compare(title, [name], device, 1)]
+
+
 def loading_and_saving() -> dict[str, float]:
     """What a batch costs to make, from shards on disk, and how long a checkpoint of 124M holds up the training."""
     import tempfile
@@ -271,6 +276,16 @@ def loading_and_saving() -> dict[str, float]:
     return {"seconds_a_batch_of_8_x_256": loading, "checkpoint_stall_seconds": stall, "checkpoint_seconds": whole}
 
 
+def kept(device: str, shapes: list[str]) -> list[dict[str, object]]:
+    """What an earlier call measured of other shapes."""
+    path = RESULTS / f"train-{device}.json"
+    return [row for row in json.loads(path.read_text())["rows"] if row["shape"] not in shapes] if path.is_file() else []
+
+
+def _gb(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"
+
+
 def report(rows: list[dict[str, object]], device: str) -> None:
     from gpt2lab.core import hardware
     from gpt2lab.model.config import GPT2Config, flops_per_token
@@ -286,7 +301,7 @@ def report(rows: list[dict[str, object]], device: str) -> None:
         row["times_trainer"] = row["tokens_per_second"] / base["tokens_per_second"]
     columns = ("shape", "who", "tokens/s", "x Trainer", "GFLOP/s", "peak GB")
     table(columns, [(r["shape"], r["who"], f"{r['tokens_per_second']:,.0f}", f"{r['times_trainer']:.2f}",
-                     f"{r['gflops']:,.0f}", f"{r['peak_memory_gb']:.1f}") for r in rows])  # fmt: skip
+                     f"{r['gflops']:,.0f}", _gb(r["peak_memory_gb"])) for r in rows])  # fmt: skip
     measured = {precision: rate / 1e9 for precision, rate in rates.items()}
     costs = loading_and_saving() if device == "cpu" else {}
     print("on the side:", {name: round(value, 4) for name, value in costs.items()})
@@ -307,8 +322,10 @@ def main() -> None:
         return
     rows = []
     for title in given.shapes:
-        rows += compare(title, FAST if SHAPES[title].block == 1024 else given.only, given.device, given.rounds)
-        report(rows, given.device)  # what is measured is kept, whatever happens to the rest
+        long = SHAPES[title].rows * SHAPES[title].block > 2048
+        names = FAST if SHAPES[title].block == 1024 else given.only
+        rows += alone(title, names, given.device) if long else compare(title, names, given.device, given.rounds)
+        report(rows + kept(given.device, given.shapes), given.device)  # each shape is kept as soon as it is measured
 
 
 if __name__ == "__main__":
