@@ -50,6 +50,7 @@ benchmarks: $(READY)
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/tokenizers.py
 	$(BIN)/python benchmarks/prepare.py
+	$(BIN)/python benchmarks/train.py
 
 clean:
 	rm -rf .venv out dist build
