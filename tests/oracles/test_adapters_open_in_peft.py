@@ -5,7 +5,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from command_line import gpt2lab
-from gpt2lab.core import files
+from gpt2lab.core import files, lines
 from gpt2lab.model.reading import read_language_model, read_model
 from gpt2lab.text.corpus import open_corpus
 
@@ -61,6 +61,12 @@ def test_a_classifier(place):
     ids = torch.arange(3, 30)[None]
     expected = theirs(ids).logits
     assert (ours(ids) - expected).abs().max() < 1e-5 * expected.abs().max()
+
+
+def test_a_classifiers_records_count_texts(place):
+    """They once said tokens, and a utilisation of 0 %."""
+    run = tune(place, "counted", "labels", "full").parent
+    assert [record["texts"] for record in lines.read(run / "metrics.jsonl")] == [8, 8, 8]
 
 
 def test_trainable_parameters_are_the_published_ones():

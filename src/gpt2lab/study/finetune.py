@@ -97,6 +97,7 @@ def _labels(settings: TuneSettings, base: Path, corpus: Corpus) -> Job:
         lambda team: _label_probes(settings, corpus, block, team),
         methods.writer(settings, corpus.tokenizer(), base, lineage["weights"]),
         lambda out, model: _say_accuracy(corpus, block, model),
+        unit="texts",
         lineage=lineage,
     )
 

@@ -12,6 +12,7 @@ from gpt2lab.text.batches import Rows
 from gpt2lab.text.corpus import Corpus
 from gpt2lab.train.loop import Probe
 from gpt2lab.train.objectives import Objective
+from gpt2lab.train.plan import Unit
 from gpt2lab.train.processes import Team
 
 
@@ -26,5 +27,6 @@ class Job:
     probes: Callable[[Team], Sequence[Probe]]
     write: Callable[[Path, Any], None]  # the finished model's folder
     measure: Callable[[Path, Any], None]
+    unit: Unit = "tokens"  # what has a target
     untrained: bool = False  # its first loss must be near ln(vocabulary)
     lineage: dict[str, Any] | None = None  # what it began from

@@ -95,7 +95,11 @@ def _plan(settings: AnySettings, job: Job, model: nn.Module, device: torch.devic
     trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     fits = memory.micro_batch(job.config, trainable, block, count, train, precision, device)
     micro_batch = fits if train.micro_batch == "auto" else min(train.micro_batch, count)
-    work = flops_per_token(job.config, block) if all(p.requires_grad for p in model.parameters()) else 0
+    work = (
+        flops_per_token(job.config, block)
+        if job.unit == "tokens" and all(p.requires_grad for p in model.parameters())
+        else 0
+    )
     peak = (hardware.peak_flops(device) or hardware.matmul_rate(device, precision)) if work else None
     return Plan(
         train,
@@ -107,6 +111,7 @@ def _plan(settings: AnySettings, job: Job, model: nn.Module, device: torch.devic
         steps,
         epoch_ends,
         block=block,
+        unit=job.unit,
         flops_a_token=work,
         peak_flops=peak,
     )

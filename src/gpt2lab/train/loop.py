@@ -234,8 +234,8 @@ class _Loop:
     def _line(self, record: dict[str, Any], spent: float) -> str:
         loss = "not finite" if record["loss"] is None else f"{record['loss']:.3f}"
         parts = [f"loss {loss}", f"rate {record['rate']:.2g}", f"norm {record['gradient_norm'] or 0:.2f}"]
-        rate = record["tokens"] / spent
-        parts.append(f"{rate:,.0f} tokens/s")
+        rate = record[self.plan.unit] / spent
+        parts.append(f"{rate:,.0f} {self.plan.unit}/s")
         share = self.plan.utilisation(rate / self.team.size)
         if share is not None:
             parts.append(f"{share:.0%} of peak")

@@ -15,6 +15,7 @@ from gpt2lab.text.batches import Rows, rows_from
 from gpt2lab.train import schedule
 from gpt2lab.train.settings import Every, TrainSettings
 
+Unit = Literal["tokens", "texts"]
 DEFAULT_BATCH_TOKENS = 8192
 
 
@@ -30,6 +31,7 @@ class Plan:
     last_row: int | None = None  # rows in all, where epochs end the run within a batch
     partial: tuple[tuple[int, int], ...] = ()  # (step, rows) of batches that an earlier end left short by so many rows
     block: int = 1
+    unit: Unit = "tokens"  # what has a target
     flops_a_token: int = 0
     peak_flops: float | None = None  # known or measured, of this device
 

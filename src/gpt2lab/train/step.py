@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gpt2lab.core import console
 from gpt2lab.text.batches import Batch
 from gpt2lab.train.feed import Inputs, is_gpu, micro_batches
-from gpt2lab.train.plan import Plan
+from gpt2lab.train.plan import Plan, Unit
 from gpt2lab.train.processes import Team
 from gpt2lab.train.randomness import seed_torch
 from gpt2lab.train.state import State
@@ -22,8 +22,8 @@ from gpt2lab.train.state import State
 class Reading:
     """What a step says of itself: on its way from the device at once, waited for when it is read."""
 
-    def __init__(self, step: int, rate: float, numbers: Tensor, loss_scale: bool) -> None:
-        self.step, self.rate, self.loss_scale = step, rate, loss_scale
+    def __init__(self, step: int, rate: float, numbers: Tensor, loss_scale: bool, unit: Unit) -> None:
+        self.step, self.rate, self.loss_scale, self.unit = step, rate, loss_scale, unit
         self._arrived: torch.cuda.Event | None = None
         if is_gpu(numbers.device):
             self._numbers = torch.empty(numbers.shape, pin_memory=True)
@@ -43,7 +43,7 @@ class Reading:
     def values(self) -> dict[str, Any]:
         nll, targets, _, _, norm, _ = self.numbers
         found: dict[str, Any] = {"step": self.step, "loss": nll / max(1.0, targets), "rate": self.rate}
-        return found | {"gradient_norm": norm, "tokens": round(targets)}
+        return found | {"gradient_norm": norm, self.unit: round(targets)}
 
     @property
     def skipped(self) -> bool:
@@ -96,7 +96,7 @@ class Stepper:
             state.masters.publish()
             state.average.follow(step, self.plan.steps)
         numbers = torch.cat([sums, torch.stack([norm, bad])])
-        return Reading(step + 1, share * settings.learning_rate, numbers, state.scale.needed)
+        return Reading(step + 1, share * settings.learning_rate, numbers, state.scale.needed, self.plan.unit)
 
     def _gradient(self, batch: Batch, step: int) -> Tensor:
         while True:
