@@ -102,6 +102,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.config = config
         self.recompute_activations = False  # trades a third more arithmetic for most of the activations' memory
+        self.prompt: nn.Embedding | None = None  # soft tokens that stand before every text; see `prompt.py`
         self.wte = nn.Embedding(padded_vocabulary, config.width)
         self.wpe = nn.Embedding(config.context, config.width)
         self.h = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
@@ -114,15 +115,24 @@ class Transformer(nn.Module):
         positions_BT: Tensor | None = None,
         cache: Cache | None = None,
     ) -> Tensor:
-        """`mask` says which tokens are real (B, S) or who may look at whom (B, T, S); the past is always added."""
+        """`mask` says which tokens are real (B, S) or who may look at whom (B, T, S); the past is always added.
+
+        Neither masks, positions nor the answer hold the soft prompt: everyone sees it, and the cache alone counts it.
+        """
         past = cache.length if cache is not None else 0
-        length = ids_BT.shape[1]
+        soft = self.soft_tokens if past == 0 else 0
+        length = ids_BT.shape[1] + soft
         if past + length > self.config.context:
             raise ValueError(f"{past + length} tokens do not fit a context of {self.config.context}")
+        if self.soft_tokens:
+            mask, positions_BT = self._with_prompt(mask, positions_BT, soft)
         if positions_BT is None:
             positions_BT = _positions(mask, past, length, ids_BT.device)
         mask, causal = _attention_mask(mask, past, length, ids_BT.device)
-        x_BTC = self.wte(ids_BT) + self.wpe(positions_BT)
+        x_BTC = self.wte(ids_BT)
+        if soft and self.prompt is not None:
+            x_BTC = torch.cat([self.prompt.weight.expand(len(x_BTC), -1, -1), x_BTC], dim=1)
+        x_BTC = x_BTC + self.wpe(positions_BT)
         x_BTC = x_BTC.to(self.ln_f.weight.dtype)  # embeddings may be kept in more precision than the blocks
         x_BTC = F.dropout(x_BTC, self.config.embedding_dropout, self.training)
         for block in self.h:
@@ -130,7 +140,30 @@ class Transformer(nn.Module):
                 x_BTC = checkpoint(block, x_BTC, mask, causal, cache, use_reentrant=False)
             else:
                 x_BTC = block(x_BTC, mask, causal, cache)
-        return self.ln_f(x_BTC)
+        return self.ln_f(x_BTC[:, soft:])
+
+    @property
+    def soft_tokens(self) -> int:
+        return 0 if self.prompt is None else self.prompt.num_embeddings
+
+    @property
+    def window(self) -> int:
+        """The most tokens of text at once: what the context leaves beside the soft prompt."""
+        return self.config.context - self.soft_tokens
+
+    def _with_prompt(
+        self, mask: Tensor | None, positions_BT: Tensor | None, new: int
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Every text sees all of the prompt and counts on from it; among themselves soft tokens are a text like any."""
+        soft = self.soft_tokens
+        if mask is not None and mask.dim() == 2:
+            mask = F.pad(mask.bool(), (soft, 0), value=True)
+        elif mask is not None:
+            mask = F.pad(mask.bool(), (soft, 0, new, 0), value=True)
+        if positions_BT is not None:
+            before = torch.arange(new, device=positions_BT.device).expand(*positions_BT.shape[:-1], -1)
+            positions_BT = torch.cat([before, positions_BT + soft], dim=-1)
+        return mask, positions_BT
 
 
 class GPT2(nn.Module):
@@ -153,6 +186,11 @@ class GPT2(nn.Module):
             self.lm_head.weight = self.transformer.wte.weight
         self.padding_bias.zero_()
         self.padding_bias[self.config.vocabulary :] = -math.inf
+
+    @property
+    def window(self) -> int:
+        """The most tokens of text at once."""
+        return self.transformer.window
 
     def forward(
         self,
@@ -188,6 +226,11 @@ class GPT2Classifier(nn.Module):
 
     def reset_derived(self) -> None:
         pass
+
+    @property
+    def window(self) -> int:
+        """The most tokens of text at once."""
+        return self.transformer.window
 
     def forward(self, ids_BT: Tensor, mask_BT: Tensor | None = None) -> Tensor:
         x_BTC = self.transformer(ids_BT, mask_BT)

@@ -61,6 +61,13 @@ class LoraSettings(Settings):
     """LoRA+: the second factor's rate, as a multiple of the first's."""
 
 
+class PromptSettings(Settings):
+    tokens: Positive = 20
+    """Soft tokens before every text."""
+    text: str = ""
+    """What they begin as, over and over until there are enough; common tokens unless given."""
+
+
 class PartialSettings(Settings):
     freeze: Share = 0.5
     """The share of blocks, from below, that stays as it is, with the embeddings."""
