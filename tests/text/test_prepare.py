@@ -329,9 +329,24 @@ def test_data_that_is_not_there_is_named(tmp_path, tokenizer, name):
 
 def test_routing_by_hash_follows_the_shares():
     hashes = np.random.default_rng(1).integers(0, 2**64, (5000, 2), dtype=np.uint64)
-    routed = routing.by_hash(hashes, PrepareSettings(validation=0.2, test=0.1))
+    routed = routing.by_hash(hashes, routing.borders_of(PrepareSettings(validation=0.2, test=0.1)))
     for code, share in ((routing.TRAIN, 0.7), (routing.VALIDATION, 0.2), (routing.TEST, 0.1)):
         assert (routed == code).mean() == pytest.approx(share, abs=0.02)
+
+
+def test_every_class_gives_the_same_share_and_a_repeated_text_stays_on_one_side(tmp_path, tokenizer):
+    rows = [{"text": f"text {number}", "label": "rare" if number % 10 == 0 else "often"} for number in range(1000)]
+    rows += rows[:500]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = PrepareSettings(validation=0.1, test=0.2)
+    corpus = prepare(
+        str(tmp_path / "a.jsonl"), tmp_path / "c", tokenizer, settings, columns=ColumnSettings(label="label")
+    )
+    assert corpus.manifest["split_by"].endswith("the same share of every class")
+    assert corpus.manifest["held_out_and_in_train"] == 0
+    counts = {name: np.bincount(corpus.split(name).of_documents("labels")) for name in corpus.splits}
+    assert np.abs(counts["validation"] - [135, 15]).max() <= 1  # a pair of equal texts may stand at the border
+    assert np.abs(counts["test"] - [270, 30]).max() <= 2
 
 
 def test_another_encoding_is_named_with_what_converts_it(tmp_path, tokenizer):

@@ -20,6 +20,8 @@ from gpt2lab.text.settings import PrepareSettings
 from gpt2lab.text.shards import SplitWriter
 from gpt2lab.text.tokenizer import Tokenizer
 
+_HASH = "a hash of each document's text"
+
 
 def assemble(
     parts: Sequence[Path], folder: Path, tokenizer: Tokenizer, settings: PrepareSettings, names: Sequence[str] = ()
@@ -28,9 +30,10 @@ def assemble(
     facts = survey(parts, settings)
     labels = _label_names(facts, names)
     cut = find_cut(parts, facts, tokenizer, settings)
+    borders = routing.borders_of(settings, _places_by_class(parts, facts, labels))
     by_hash = cut is None and not any(facts.splits)  # the same text is then on the same side
     writers = {name: SplitWriter(folder, name, settings.shard_tokens) for name in routing.NAMES}
-    left_out, contaminated, route = LeftOut(), LeftOut(), Router(cut, facts.validated, settings, tokenizer)
+    left_out, contaminated, route = LeftOut(), LeftOut(), Router(cut, facts.validated, borders, tokenizer)
     held_out: list[repeats.Hashes] = []
     with console.progress("shards", len(parts), "parts") as progress:
         for file, kept in zip(parts, facts.kept):
@@ -53,7 +56,13 @@ def assemble(
         "left_out": left_out.as_dict(),
         "contaminated": contaminated.as_dict(),
         "held_out_and_in_train": repeats.also_in_train(held_out, everything),
-        "split_by": cut.reason if cut else "the source" if facts.validated else "a hash of each document's text",
+        "split_by": cut.reason
+        if cut
+        else "the source"
+        if facts.validated
+        else _HASH
+        if not labels
+        else _HASH + ", the same share of every class",
     }
 
 
@@ -118,6 +127,18 @@ def find_cut(parts: Sequence[Path], facts: Survey, tokenizer: Tokenizer, setting
         f"fewer than {routing.FEW_DOCUMENTS} documents, so validation is chosen by {reason}{_halved(ends, place)}"
     )
     return Cut(place, "train", "validation", reason, end_of_text=True)
+
+
+def _places_by_class(parts: Sequence[Path], facts: Survey, labels: list[str]) -> list[NDArray[np.float64]]:
+    """Of the documents that no one has put into validation or test yet."""
+    found: dict[str, list[NDArray[np.float64]]] = {label: [] for label in labels}
+    for file, kept, split in zip(parts, facts.kept, facts.splits):
+        if labels and split in (None, "train"):
+            summary = read_summary(file)
+            names, places = np.array([str(label) for label in summary.labels]), routing.places_of(summary.hashes)
+            for label in labels:
+                found[label].append(places[kept & (names == label)])
+    return [np.concatenate([np.empty(0), *places]) for places in found.values()]
 
 
 def _first_shard(ends: NDArray[np.int64], place: int) -> Cut:

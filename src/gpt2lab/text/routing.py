@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,14 +18,32 @@ FEW_DOCUMENTS = 100  # fewer cannot be split by chance: one long one would make 
 SHARE_OF_FEW = 0.05
 
 
-def by_hash(hashes: NDArray[np.uint64], settings: PrepareSettings) -> NDArray[np.int8]:
-    """The same for the same text, whatever else is in the source."""
-    place = hashes[:, 0].astype(np.float64) / 2.0**64
-    validation = settings.validation if isinstance(settings.validation, float) else 0.0
+def by_hash(
+    hashes: NDArray[np.uint64], borders: NDArray[np.float64], classes: NDArray[np.int64] | None = None
+) -> NDArray[np.int8]:
+    """The same for the same text. Below a class's first border is validation, below its second one test."""
+    places = places_of(hashes)
+    first, second = borders[0 if classes is None else classes].T
     routed = np.full(len(hashes), TRAIN, np.int8)
-    routed[place < validation + settings.test] = TEST
-    routed[place < validation] = VALIDATION
+    routed[places < second] = TEST
+    routed[places < first] = VALIDATION
     return routed
+
+
+def places_of(hashes: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """From 0 to 1, by a text alone."""
+    return hashes[:, 0].astype(np.float64) / 2.0**64
+
+
+def borders_of(settings: PrepareSettings, classes: Sequence[NDArray[np.float64]] = ()) -> NDArray[np.float64]:
+    """(classes, 2): one pair for all, whatever else is in the source; or, given the places of each class's texts,
+    a pair a class, so that every class gives the same share."""
+    validation = settings.validation if isinstance(settings.validation, float) else 0.0
+    shares = np.array([validation, validation + settings.test])
+    if not classes:
+        return shares[None]
+    ranked = [np.append(np.sort(places), 1.0) for places in classes]
+    return np.array([places[np.round(shares * (len(places) - 1)).astype(int)] for places in ranked])
 
 
 def paragraph_border(ids: NDArray[np.unsignedinteger], wanted: int, tokenizer: Tokenizer) -> int:
@@ -72,8 +90,8 @@ Routed = tuple[NDArray[np.unsignedinteger], Columns, bool]
 class Router:
     """Decides for each document, or by position, which split it joins."""
 
-    def __init__(self, cut: Cut | None, validated: bool, settings: PrepareSettings, tokenizer: Tokenizer) -> None:
-        self.cut, self.validated, self.settings, self.tokenizer = cut, validated, settings, tokenizer
+    def __init__(self, cut: Cut | None, validated: bool, borders: NDArray[np.float64], tokenizer: Tokenizer) -> None:
+        self.cut, self.validated, self.borders, self.tokenizer = cut, validated, borders, tokenizer
         self.position = 0
         self.last = TRAIN
 
@@ -90,7 +108,7 @@ class Router:
     def _by_document(
         self, part: Part, kept: NDArray[np.bool_], ids: NDArray[np.unsignedinteger], columns: Columns
     ) -> Iterator[tuple[str, Routed]]:
-        routed = by_hash(part.hashes[kept], self.settings)
+        routed = by_hash(part.hashes[kept], self.borders, columns.get("labels"))
         if part.split is not None and (part.split != "train" or self.validated):
             routed[:] = NAMES.index(part.split)
         if part.continues:
