@@ -88,7 +88,7 @@ def test_partial_tuning_moves_the_published_number_and_leaves_the_rest_bit_for_b
     from gpt2lab.study.settings import TuneSettings
     from gpt2lab.train import groups
 
-    settings = TuneSettings(base="", data="", method="partial", task="labels")
+    settings = TuneSettings(base="", data={"source": ""}, method="partial", task="labels")
     config = GPT2Config(12, 12, 768, labels=("a", "b", "c", "d"), padding=0)
     model = build(GPT2Classifier, config)
     arranged = settings.train.model_copy(update={"groups": methods.groups(settings, config)})

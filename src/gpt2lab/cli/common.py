@@ -22,10 +22,8 @@ Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 o
 OtherTokenizer = Annotated[
     str | None, typer.Option("--tokenizer", help="for checkpoints that bring none; gpt2 or a folder", metavar="NAME")
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="go on with an unfinished run")]
-Extend = Annotated[bool, typer.Option("--extend", help="prolong a finished run")]
-AllowDifferent = Annotated[bool, typer.Option("--allow-different", help="resume on another machine: equal to rounding")]
-Processes = Annotated[int, typer.Option("--processes", help="train with so many processes", min=1)]
+
+
 Json = Annotated[bool, typer.Option("--json", help="one JSON object as the last line of standard output")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="say nothing but warnings and errors")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="say what would be done, and stop")]

@@ -3,44 +3,44 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from gpt2lab.cli.common import (
-    AllowDifferent,
-    Device,
-    DryRun,
-    Extend,
-    Json,
-    Overrides,
-    Processes,
-    Quiet,
-    Resume,
-    only_values,
-    prepare_console,
-    verb,
-)
+from gpt2lab.cli import training
+from gpt2lab.cli.common import Device, DryRun, Json, Overrides, Quiet, only_values, prepare_console, verb
+
+Base = Annotated[str | None, typer.Option("--base", help="the model to begin from")]
+TuneData = Annotated[str | None, typer.Option("--data", help="a corpus folder, or DATA to prepare on the way")]
+Local = Annotated[Path | None, typer.Option("--from", help="the folder that holds a named set's files")]
+Method = Annotated[str | None, typer.Option("--method", help="full, lora, prompt or partial")]
+Task = Annotated[str | None, typer.Option("--task", help="text or labels")]
 
 
 def register(app: typer.Typer) -> None:
-    groups = {name: f"gpt2lab.train.settings:{name.title()}Settings" for name in ("train",)}
-    groups |= {name: f"gpt2lab.model.settings:{name.title()}Settings" for name in ("lora", "partial")}
-    groups |= {name: f"gpt2lab.study.settings:{name.title()}Settings" for name in ("sample", "track")}
-    app.command(**verb(model="gpt2lab.model.settings:DropoutSettings", **groups))(finetune)
+    app.command(**verb(**groups()))(finetune)
+
+
+def groups() -> dict[str, str]:
+    """The settings of a tuning."""
+    own = {"data": "gpt2lab.study.settings:TuneDataSettings", "model": "gpt2lab.model.settings:DropoutSettings"}
+    own |= {name: f"gpt2lab.model.settings:{name.title()}Settings" for name in ("lora", "prompt", "partial")}
+    return training.groups(**own, prepare="gpt2lab.text.settings:PrepareSettings")
 
 
 def finetune(
     arguments: Overrides = None,
-    base: Annotated[str | None, typer.Option("--base", help="the model to begin from")] = None,
-    data: Annotated[str | None, typer.Option("--data", help="the corpus folder")] = None,
-    method: Annotated[str | None, typer.Option("--method", help="full, lora or partial")] = None,
-    task: Annotated[str | None, typer.Option("--task", help="text or labels")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="the run folder to make")] = None,
-    resume: Resume = False,
-    extend: Extend = False,
-    allow_different: AllowDifferent = False,
-    count: Processes = 1,
+    base: Base = None,
+    data: TuneData = None,
+    local: Local = None,
+    method: Method = None,
+    task: Task = None,
+    out: training.Run = None,
+    seeds: Annotated[str | None, typer.Option("--seeds", help="train once a seed: 1,2,3")] = None,
+    resume: training.Resume = False,
+    extend: training.Extend = False,
+    allow_different: training.AllowDifferent = False,
+    processes: training.Processes = 1,
     device: Device = "auto",
     dry_run: DryRun = False,
     json: Json = False,
@@ -50,30 +50,64 @@ def finetune(
 
     Example: gpt2lab finetune --base gpt2 --data corpora/news --method lora --task labels --out runs/news lora.rank=8
     """
-    from gpt2lab.core import console, settings
-    from gpt2lab.core.errors import UserError
-    from gpt2lab.study import methods
-    from gpt2lab.study.settings import TuneSettings, resumed
+    from gpt2lab.core import console
+    from gpt2lab.study.settings import TuneSettings, tuning_defaults
 
     prepare_console(json, quiet)
     _, overrides = only_values(arguments, "no further value", 0)
-    if out is None:
-        raise UserError("where to put the run is missing", way_out="add --out FOLDER")
-    given: dict[str, Any] = {"base": base, "data": str(Path(data).resolve()) if data else None, "method": method}
-    given |= {"task": task, "device": device if device != "auto" else None}
-    given = {key: value for key, value in given.items() if value is not None}
-    before = resumed(out).as_dict() if resume or extend else methods.defaults(method or "")
-    chosen = settings.resolve(TuneSettings, values=settings.merged(before, given), overrides=overrides)
+    place = training.place_of(out)
+    if seeds is not None:
+        _repeat(place, _numbers(seeds))
+        return
+    given = {
+        "base": training.as_address(base),
+        "data": {"source": training.as_address(data), "local": training.as_address(str(local) if local else None)},
+        "method": method,
+        "task": task,
+        "device": training.unless_auto(device),
+    }
+    chosen = training.settings_of(TuneSettings, place, given, overrides, resume or extend, tuning_defaults(method))
     from gpt2lab.study import finetune as tuning
-    from gpt2lab.study import launch, run_folder
     from gpt2lab.study.run_folder import Intent
 
-    if count > 1 and not launch.is_member():
-        launch.processes(count, run_folder.resume_command("finetune", out, count))
-        return
-    facts = tuning.finetune(chosen, out, Intent(resume, extend, allow_different), dry_run=dry_run)
-    if not facts:
-        return
-    if not dry_run and chosen.task == "text":
-        console.next_command(f'gpt2lab generate {out} --prompt "Once upon a time"')
-    console.result({"run": str(out), **facts})
+    facts = training.carry_out(
+        "finetune",
+        lambda intent: tuning.finetune(chosen, place, intent, dry_run=dry_run),
+        place,
+        Intent(resume, extend, allow_different),
+        processes,
+    )
+    if facts:
+        if not dry_run:
+            console.next_command(_next(str(place), chosen.task))
+        console.result({"run": str(place), **facts})
+
+
+def _numbers(seeds: str) -> list[int]:
+    from gpt2lab.core.errors import UserError
+
+    found = [part.strip() for part in seeds.split(",")]
+    if not all(part.isdecimal() for part in found) or len(set(found)) < len(found):
+        raise UserError(f"seeds are different whole numbers with commas, not {seeds!r}", place="--seeds")
+    return [int(part) for part in found]
+
+
+def _repeat(out: Path, seeds: list[int]) -> None:
+    from gpt2lab.core import console
+    from gpt2lab.study import seeds as repeating
+
+    found = repeating.repeat(out, seeds)
+    console.table(
+        f"{len(seeds)} seeds: {found['watched']}",
+        ("seed", "best", "at step", "run"),
+        [(run["seed"], f"{run['best']:.4f}", run["best_step"], run["run"]) for run in found["runs"]],
+    )
+    if found["mean"] is not None:
+        console.say(f"mean {found['mean']:.4f}, from {found['lowest']:.4f} to {found['highest']:.4f}")
+    console.result({"out": str(out), **found})
+
+
+def _next(run: str, task: str) -> str:
+    if task == "labels":
+        return f'gpt2lab predict {run} --text "…"'
+    return f'gpt2lab generate {run} --prompt "Once upon a time"'

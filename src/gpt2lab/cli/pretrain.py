@@ -2,44 +2,29 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from gpt2lab.cli.common import (
-    AllowDifferent,
-    Device,
-    DryRun,
-    Extend,
-    Json,
-    Overrides,
-    Processes,
-    Quiet,
-    Resume,
-    only_values,
-    prepare_console,
-    verb,
-)
+from gpt2lab.cli import training
+from gpt2lab.cli.common import Device, DryRun, Json, Overrides, Quiet, only_values, prepare_console, verb
 
 Size = Annotated[str | None, typer.Option("--size", help="small, medium, large or xl")]
 
 
 def register(app: typer.Typer) -> None:
-    groups = {"model": "gpt2lab.model.settings:ModelSettings", "train": "gpt2lab.train.settings:TrainSettings"}
-    groups |= {name: f"gpt2lab.study.settings:{name.title()}Settings" for name in ("sample", "track")}
-    app.command(**verb(**groups))(pretrain)
+    app.command(**verb(**training.groups(model="gpt2lab.model.settings:ModelSettings")))(pretrain)
 
 
 def pretrain(
     arguments: Overrides = None,
-    data: Annotated[str | None, typer.Option("--data", help="the corpus folder")] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="the run folder to make")] = None,
+    data: training.Corpus = None,
+    out: training.Run = None,
     size: Size = None,
-    resume: Resume = False,
-    extend: Extend = False,
-    allow_different: AllowDifferent = False,
-    count: Processes = 1,
+    resume: training.Resume = False,
+    extend: training.Extend = False,
+    allow_different: training.AllowDifferent = False,
+    processes: training.Processes = 1,
     device: Device = "auto",
     dry_run: DryRun = False,
     json: Json = False,
@@ -50,32 +35,32 @@ def pretrain(
     Example: gpt2lab pretrain --data corpora/docs --out runs/tiny
              model.layers=4 model.heads=4 model.width=128 model.context=256 train.steps=200
     """
-    from gpt2lab.core import console, settings
+    from gpt2lab.core import console
     from gpt2lab.core.errors import UserError
-    from gpt2lab.study.settings import RunSettings, resumed
+    from gpt2lab.study.settings import RunSettings
 
     prepare_console(json, quiet)
     _, overrides = only_values(arguments, "no further value", 0)
-    if out is None:
-        raise UserError("where to put the run is missing", way_out="add --out FOLDER")
-    values: dict[str, Any] = {"device": device} if device != "auto" else {}
-    values["data"] = str(Path(data).resolve()) if data else ""
-    values |= {"model": {"size": size}} if size else {}
-    if resume or extend:
-        values = settings.merged(resumed(out).as_dict(), {key: value for key, value in values.items() if value})
-    chosen = settings.resolve(RunSettings, values=values, overrides=overrides)
-    if not chosen.data:
+    place = training.place_of(out)
+    if not (data or resume or extend):
         raise UserError("what to train on is missing", way_out="add --data CORPUS; gpt2lab prepare makes one")
-    from gpt2lab.study import launch, run_folder
-    from gpt2lab.study import pretrain as training
+    given = {
+        "data": {"source": training.as_address(data)},
+        "device": training.unless_auto(device),
+        "model": {"size": size},
+    }
+    chosen = training.settings_of(RunSettings, place, given, overrides, resume or extend, {})
+    from gpt2lab.study import pretrain as pretraining
     from gpt2lab.study.run_folder import Intent
 
-    if count > 1 and not launch.is_member():
-        launch.processes(count, run_folder.resume_command("pretrain", out, count))
-        return
-    facts = training.pretrain(chosen, out, Intent(resume, extend, allow_different), dry_run=dry_run)
-    if not facts:
-        return
-    if not dry_run:
-        console.next_command(f'gpt2lab generate {out} --prompt "Once upon a time"')
-    console.result({"run": str(out), **facts})
+    facts = training.carry_out(
+        "pretrain",
+        lambda intent: pretraining.pretrain(chosen, place, intent, dry_run=dry_run),
+        place,
+        Intent(resume, extend, allow_different),
+        processes,
+    )
+    if facts:
+        if not dry_run:
+            console.next_command(f'gpt2lab generate {place} --prompt "Once upon a time"')
+        console.result({"run": str(place), **facts})

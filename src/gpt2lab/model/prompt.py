@@ -36,7 +36,7 @@ def add(model: GPT2 | GPT2Classifier, settings: PromptSettings, seed: int, text_
         parameter.requires_grad_(name.startswith(("transformer.prompt.", HEAD)))
 
 
-def write(folder: Path, model: GPT2 | GPT2Classifier, settings: PromptSettings, base: str) -> None:
+def write(folder: Path, model: GPT2 | GPT2Classifier, base: str) -> None:
     """`adapter_config.json` and `adapter_model.safetensors`, as PEFT reads them on transformers' model."""
     config = model.config
     files.write_json(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gpt2lab.core import console, files, hub
 from gpt2lab.core.errors import UserError
-from gpt2lab.model import checkpoints, layout, lora
+from gpt2lab.model import checkpoints, layout, lora, prompt
 from gpt2lab.model.config import GPT2Config, from_huggingface
 from gpt2lab.model.gpt2 import GPT2, VOCABULARY_MULTIPLE, GPT2Classifier, build
 from gpt2lab.model.pickle_free import damaged, read_pickle_free
@@ -29,6 +29,7 @@ WEIGHT_FILES = (
 )
 SIDE_FILES = ("config.json", "generation_config.json", *tokenizers.FILES)
 EMBEDDING = "transformer.wte.weight"
+ADAPTERS = {"LORA": lora.load, "PROMPT_TUNING": prompt.load}
 # Where the four names have lived since 2024; the short ones only redirect there.
 HUB_NAMES = {name: f"openai-community/{name}" for name in ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")}
 
@@ -63,7 +64,12 @@ def _read_adapter(
     config = read_config(folder)
     base = read_model(_base_of(folder), vocabulary_multiple=vocabulary_multiple, dropout=dropout)
     model = with_head(base, config.labels) if config.labels else base
-    lora.load(model, folder)
+    kind = files.read_json(folder / "adapter_config.json").get("peft_type")
+    if kind not in ADAPTERS:
+        raise UserError(
+            f"an adapter of type {kind} cannot be read", place=folder, way_out=f"{' or '.join(ADAPTERS)} can"
+        )
+    ADAPTERS[kind](model, folder)
     return model.to(device).eval()
 
 

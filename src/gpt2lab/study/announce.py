@@ -100,18 +100,18 @@ def check_room(config: GPT2Config, trainable: int, plan: Plan, block: int, out: 
 def say_trial(trial: Trial, job: Job, plan: Plan, team: Team) -> dict[str, Any]:
     """Time and utilisation from a few timed steps, and whether the untrained model is one."""
     seconds = trial.seconds_a_step / team.size
-    rate = plan.batch_rows * (job.block if job.unit == "tokens" else 1) / seconds
+    rate = plan.batch_rows * (job.block if job.task.unit == "tokens" else 1) / seconds
     left = seconds * plan.steps
     share = plan.utilisation(rate / team.size)
     of_peak = f", {share:.0%} of what matrix products reach here" if share is not None else ""
-    console.say(f"expected time: {console.duration(left)} ({rate:,.0f} {job.unit}/s{of_peak})")
+    console.say(f"expected time: {console.duration(left)} ({rate:,.0f} {job.task.unit}/s{of_peak})")
     expected = untrained_loss(job.config.vocabulary)
     if job.untrained and abs(trial.first_loss - expected) > FAR_FROM_UNTRAINED:
         console.warn(
             f"the untrained model's loss is {trial.first_loss:.2f}, and ln(vocabulary) is {expected:.2f}: "
             "something is wrong with its start"
         )
-    return {"expected_seconds": left, f"{job.unit}_per_second": rate, "untrained_loss": trial.first_loss}
+    return {"expected_seconds": left, f"{job.task.unit}_per_second": rate, "untrained_loss": trial.first_loss}
 
 
 def _exactness(plan: Plan) -> str:

@@ -1,32 +1,34 @@
-"""What one kind of training is: its data, its model, its loss, and what becomes of it. The rest is the same for all."""
+"""What one kind of training is: its data, its model, its task, and how it is written. The rest is the same for all."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpt2lab.core.errors import UserError
 from gpt2lab.model.config import GPT2Config
-from gpt2lab.text.batches import Rows
+from gpt2lab.study.settings import AnySettings
+from gpt2lab.study.tasks import Task
 from gpt2lab.text.corpus import Corpus
-from gpt2lab.train.loop import Probe
-from gpt2lab.train.objectives import Objective
-from gpt2lab.train.plan import Unit
-from gpt2lab.train.processes import Team
 
 
 @dataclass(frozen=True)
 class Job:
     corpus: Corpus
     config: GPT2Config
-    block: int
-    rows: Rows
+    block: int  # tokens a row
+    task: Task
     make: Callable[[], Any]  # the model, the same each time, with what is frozen marked as such
-    objective: Objective
-    probes: Callable[[Team], Sequence[Probe]]
     write: Callable[[Path, Any], None]  # the finished model's folder
-    measure: Callable[[Path, Any], None]
-    unit: Unit = "tokens"  # what has a target
     untrained: bool = False  # its first loss must be near ln(vocabulary)
     lineage: dict[str, Any] | None = None  # what it began from
+
+
+def block_of(settings: AnySettings, window: int) -> int:
+    """Tokens a row: what the settings say, or all that the model sees."""
+    block = settings.train.block or window
+    if block > window:
+        raise UserError(f"train.block is {block}, and the model sees {window} tokens of text")
+    return block

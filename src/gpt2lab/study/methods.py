@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+
+import numpy as np
 
 from gpt2lab.core import files
-from gpt2lab.model import lora, partial
+from gpt2lab.core.errors import UserError
+from gpt2lab.model import lora, partial, prompt
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.gpt2 import GPT2, GPT2Classifier
 from gpt2lab.model.writing import write_model, write_side_files
@@ -16,14 +18,8 @@ from gpt2lab.study.settings import TuneSettings
 from gpt2lab.text.tokenizer import Tokenizer
 from gpt2lab.train.settings import GroupSettings
 
-# Where nothing else is said: rates that published recipes for GPT-2 use for each method.
-RATES = {"full": 5e-5, "lora": 2e-4, "partial": 5e-5}
-
-
-def defaults(method: str) -> dict[str, Any]:
-    """Of a tuning, where pretraining has others."""
-    train = {"learning_rate": RATES.get(method, 5e-5), "weight_decay": 0.01, "beta2": 0.999, "floor": 0.0}
-    return {"train": {**train, "epochs": 3.0, "batch_rows": 16, "validate_every": "epoch", "warmup": 0.1}}
+AnyModel = GPT2 | GPT2Classifier
+Writer = Callable[[Path, AnyModel], None]
 
 
 def groups(settings: TuneSettings, config: GPT2Config) -> tuple[GroupSettings, ...]:
@@ -43,26 +39,45 @@ def _top(settings: TuneSettings, config: GPT2Config) -> tuple[GroupSettings, ...
     return (GroupSettings(match=partial.top(config, settings.partial), rate=settings.partial.top_rate),)
 
 
-def apply(settings: TuneSettings, model: GPT2 | GPT2Classifier) -> None:
+def soft_tokens(settings: TuneSettings) -> int:
+    """What the method takes of the model's context."""
+    return settings.prompt.tokens if settings.method == "prompt" else 0
+
+
+def apply(settings: TuneSettings, model: AnyModel, tokenizer: Tokenizer) -> None:
     """Full and partial tuning move what is there; adapters are added."""
+    if model.transformer.prompt is not None:
+        raise UserError(
+            "the base is prompt-tuned, and soft tokens cannot become weights",
+            place=settings.base,
+            way_out="begin from the model that it was tuned on",
+        )
     if settings.method == "lora":
         lora.add(model, settings.lora, settings.train.seed)
-
-
-Writer = Callable[[Path, GPT2 | GPT2Classifier], None]
+    if settings.method == "prompt":
+        ids = tokenizer.encode(settings.prompt.text) if settings.prompt.text else np.empty(0)
+        prompt.add(model, settings.prompt, settings.train.seed, ids.astype(np.int64))
 
 
 def writer(settings: TuneSettings, tokenizer: Tokenizer, base: Path, base_hash: str) -> Writer:
-    if settings.method != "lora":
-        return lambda folder, model: write_model(folder, model, tokenizer)
+    if settings.method == "lora":
+        return _adapter(
+            lambda folder, model: lora.write(folder, model, settings.lora, str(base)), tokenizer, base, base_hash
+        )
+    if settings.method == "prompt":
+        return _adapter(lambda folder, model: prompt.write(folder, model, str(base)), tokenizer, base, base_hash)
+    return lambda folder, model: write_model(folder, model, tokenizer)
 
-    def adapter(folder: Path, model: GPT2 | GPT2Classifier) -> None:
-        """PEFT's files, and what we need to find the base again."""
+
+def _adapter(write: Writer, tokenizer: Tokenizer, base: Path, base_hash: str) -> Writer:
+    """PEFT's files, and what we need to find the base again."""
+
+    def written(folder: Path, model: AnyModel) -> None:
         with files.new_folder(folder) as beside:
-            lora.write(beside, model, settings.lora, str(base))
+            write(beside, model)
             files.write_json(
                 beside / "gpt2lab.json", {"base": os.path.relpath(base, folder), "base_weights": base_hash}
             )
             write_side_files(beside, model, tokenizer)
 
-    return adapter
+    return written

@@ -20,7 +20,8 @@ from gpt2lab.train.plan import Plan
 from gpt2lab.train.processes import Team
 
 LIMITS = ("steps", "tokens", "epochs", "minutes", "patience")
-WHERE = {"data", "device", "track"}  # the corpus may have moved: what it holds is checked by its hash
+WHERE = {"device", "track"}
+DATA_WHERE = {"source", "local"}  # the corpus may have moved: what it holds is checked by its hash
 HOW = ("threads", "processes", "torch", "device", "precision", "compile", "micro_batch")
 SAME_UP_TO_ROUNDING = ("micro_batch", "compile")  # settings that --allow-different lets change
 
@@ -134,6 +135,7 @@ def refuse_change(out: Path, settings: AnySettings, intent: Intent) -> None:
 
 def _compared(settings: AnySettings, intent: Intent) -> dict[str, Any]:
     values = {key: value for key, value in settings.as_dict().items() if key not in WHERE}
+    values["data"] = {key: value for key, value in values["data"].items() if key not in DATA_WHERE}
     free = (LIMITS if intent.extend else ()) + (SAME_UP_TO_ROUNDING if intent.allow_different else ())
     values["train"] = {key: value for key, value in values["train"].items() if key not in free}
     return values

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from gpt2lab.core.errors import UserError
 from gpt2lab.core.settings import Settings, read_yaml, resolve
 from gpt2lab.generate.settings import SamplingSettings
-from gpt2lab.model.settings import DropoutSettings, LoraSettings, ModelSettings, PartialSettings
+from gpt2lab.model.settings import DropoutSettings, LoraSettings, ModelSettings, PartialSettings, PromptSettings
+from gpt2lab.text.settings import ColumnSettings, PrepareSettings
 from gpt2lab.train.settings import Every, TrainSettings
+
+Method = Literal["full", "lora", "prompt", "partial"]
+Task = Literal["text", "labels"]
 
 
 class TrackSettings(Settings):
@@ -26,11 +30,25 @@ class SampleSettings(SamplingSettings):
     """Steps between samples, or `epoch`; 0 samples at the end alone."""
 
 
+class CorpusSettings(Settings):
+    source: str
+    """The corpus folder."""
+
+
+class TuneDataSettings(ColumnSettings):
+    source: str
+    """A corpus folder; or built-in data, a named set, a file, a folder or a glob, which is prepared on the way."""
+    local: str | None = None
+    """The folder that holds a named set's files."""
+    rows: Literal["auto", "blocks", "packed", "documents"] = "auto"
+    """What a row of running text is: `blocks` of the stream, whole documents `packed` side by side and blind to each
+    other, or one of the `documents`. `auto` takes documents where there are prompts, and blocks elsewhere."""
+
+
 class RunSettings(Settings):
     kind: Literal["pretrain"] = "pretrain"
     """What the run does."""
-    data: str
-    """The corpus folder."""
+    data: CorpusSettings
     device: str = "auto"
     """auto, cpu, cuda, cuda:1 or mps."""
     model: ModelSettings = ModelSettings()
@@ -44,20 +62,33 @@ class TuneSettings(Settings):
     """What the run does."""
     base: str
     """The model to begin from."""
-    data: str
-    """The corpus folder."""
-    method: Literal["full", "lora", "partial"]
+    data: TuneDataSettings
+    method: Method
     """What moves."""
-    task: Literal["text", "labels"] = "text"
+    task: Task = "text"
     """What is learned."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1 or mps."""
+    prepare: PrepareSettings = PrepareSettings()
     model: DropoutSettings = DropoutSettings()
     train: TrainSettings = TrainSettings()
     lora: LoraSettings = LoraSettings()
+    prompt: PromptSettings = PromptSettings()
     partial: PartialSettings = PartialSettings()
     sample: SampleSettings = SampleSettings()
     track: TrackSettings = TrackSettings()
+
+
+# Where nothing else is said: rates that published recipes for GPT-2 use for each method.
+RATES = {"full": 5e-5, "lora": 2e-4, "partial": 5e-5, "prompt": 5e-3}
+
+
+def tuning_defaults(method: str | None) -> dict[str, Any]:
+    """Of a tuning, where pretraining has others."""
+    train = {"learning_rate": RATES.get(method or "full", 5e-5), "weight_decay": 0.01, "beta2": 0.999, "floor": 0.0}
+    if method == "prompt":
+        train["weight_decay"] = 0.0  # soft tokens have no place that they should be drawn to
+    return {"train": {**train, "epochs": 3.0, "batch_rows": 16, "validate_every": "epoch", "warmup": 0.1}}
 
 
 AnySettings = RunSettings | TuneSettings

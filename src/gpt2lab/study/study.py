@@ -16,7 +16,7 @@ from gpt2lab.study import report
 from gpt2lab.study.pretrain import pretrain
 from gpt2lab.study.recipe import Recipe
 from gpt2lab.study.run_folder import Intent
-from gpt2lab.study.settings import RunSettings
+from gpt2lab.study.settings import CorpusSettings, RunSettings
 from gpt2lab.text import tokenizer as tokenizers
 from gpt2lab.text.prepare import prepare
 from gpt2lab.train.plan import batch_rows, limits
@@ -27,7 +27,9 @@ def run(recipe: Recipe, out: Path, device: str = "auto") -> Path:
     """The address of the report."""
     _keep_recipe(recipe, out)
     corpus = prepare(recipe.data.source, out / "corpus", recipe.data.tokenizer, recipe.prepare, columns=recipe.data)
-    settings = RunSettings(data=str(corpus.folder), device=device, model=recipe.model, train=recipe.train)
+    settings = RunSettings(
+        data=CorpusSettings(source=str(corpus.folder)), device=device, model=recipe.model, train=recipe.train
+    )
     pretrain(settings, out / "runs" / "base", Intent(resume=True))
     _samples(recipe, out / "runs" / "base", device)
     return report.write(out)

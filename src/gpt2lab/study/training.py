@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,15 @@ from gpt2lab.train.processes import Team
 WORTH_VERIFYING = 3600  # seconds of training
 
 
-def carry_out(settings: AnySettings, out: Path, job: Job, intent: Intent, *, dry_run: bool = False) -> dict[str, Any]:
+def carry_out(
+    settings: AnySettings,
+    out: Path,
+    job: Job,
+    intent: Intent,
+    *,
+    dry_run: bool = False,
+    sinks: Sequence[loop.Sink] = (),
+) -> dict[str, Any]:
     """Train; the run folder holds everything when this returns."""
     with _team(settings) as (team, device), _alone_in(out, team, dry_run):
         before = None if dry_run else run_folder.begun(out, settings, job.corpus, intent)
@@ -43,10 +51,18 @@ def carry_out(settings: AnySettings, out: Path, job: Job, intent: Intent, *, dry
             return facts
         if team.leads:
             run_folder.write(out, settings, job.corpus, run_folder.decided(plan, team), before, job.lineage)
-        with trackers.opened(settings, out, team) as sinks:
-            probes = job.probes(team)
+        with trackers.opened(settings, out, team) as opened:
+            probes = job.task.probes(team)
             outcome = loop.train(
-                model, job.objective, job.rows, plan, out, probes, team, sinks, prolonged=intent.extend
+                model,
+                job.task.objective,
+                job.task.rows,
+                plan,
+                out,
+                probes,
+                team,
+                [*opened, *sinks],
+                prolonged=intent.extend,
             )
         if not outcome.finished:
             _stop(settings, outcome, out, team)
@@ -77,7 +93,7 @@ def _alone_in(out: Path, team: Team, dry_run: bool) -> Iterator[None]:
 
 
 def _plan(settings: AnySettings, job: Job, model: nn.Module, device: torch.device) -> Plan:
-    train, rows, block = settings.train, job.rows, job.block
+    train, rows, block = settings.train, job.task.rows, job.block
     every = (train.validate_every, train.checkpoint_every, settings.sample.every)
     if isinstance(rows, Mixture) and (train.epochs or "epoch" in every):
         raise UserError(
@@ -97,7 +113,7 @@ def _plan(settings: AnySettings, job: Job, model: nn.Module, device: torch.devic
     micro_batch = fits if train.micro_batch == "auto" else min(train.micro_batch, count)
     work = (
         flops_per_token(job.config, block)
-        if job.unit == "tokens" and all(p.requires_grad for p in model.parameters())
+        if job.task.unit == "tokens" and all(p.requires_grad for p in model.parameters())
         else 0
     )
     peak = (hardware.peak_flops(device) or hardware.matmul_rate(device, precision)) if work else None
@@ -111,7 +127,7 @@ def _plan(settings: AnySettings, job: Job, model: nn.Module, device: torch.devic
         steps,
         epoch_ends,
         block=block,
-        unit=job.unit,
+        unit=job.task.unit,
         flops_a_token=work,
         peak_flops=peak,
     )
@@ -121,7 +137,7 @@ def _decide(plan: Plan, job: Job, model: nn.Module, out: Path, team: Team) -> tu
     """What `auto` and time limits leave open is decided once. What cannot fit is refused before it is tried."""
     facts = announce.announce(job.config, model, plan, job.block, team)
     facts |= announce.check_room(job.config, sum(facts["trainable"].values()), plan, job.block, out)
-    tried = trial.try_out(model, job.objective, job.rows, plan)
+    tried = trial.try_out(model, job.task.objective, job.task.rows, plan)
     plan = _same_for_all(_with_time_limit(replace(plan, micro_batch=tried.micro_batch), tried, team), team)
     facts |= announce.say_trial(tried, job, plan, team)
     if facts["expected_seconds"] > WORTH_VERIFYING and team.leads:
@@ -153,7 +169,7 @@ def _prolonged(plan: Plan, before: dict[str, Any], job: Job, model: nn.Module, t
     there, train = before["decided"], plan.settings
     done = before.get("steps", 0)
     if train.minutes:
-        plan = _with_time_limit(plan, trial.try_out(model, job.objective, job.rows, plan), team)
+        plan = _with_time_limit(plan, trial.try_out(model, job.task.objective, job.task.rows, plan), team)
     if there["last_row"] is not None and done == there["steps"]:
         missing = plan.first_row(done) - there["last_row"]
         plan = replace(plan, partial=(*plan.partial, (done - 1, missing))) if missing else plan
@@ -206,7 +222,7 @@ def _finish(out: Path, model: nn.Module, job: Job, outcome: loop.Outcome) -> dic
     _keep_former_model(out)
     job.write(out / "model", model)
     if "validation" in job.corpus.splits:
-        job.measure(out, model)
+        job.task.measure(out, model)
     else:
         console.warn("the corpus has no validation split, so nothing was measured on text that training did not see")
     return run_folder.finish(

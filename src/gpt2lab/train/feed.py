@@ -13,6 +13,8 @@ from torch import Tensor
 
 from gpt2lab.text.batches import UNSCORED, Batch, by_length
 
+STEP_OF_LENGTHS = 16  # for each new shape oneDNN makes a kernel and keeps it: few lengths, little memory
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -48,8 +50,9 @@ def micro_batches(batch: Batch, rows: int, device: torch.device, one_shape: bool
             part = batch.part(np.arange(start, min(start + rows, len(batch.ids))))
             yield to_inputs(part.filled(rows) if one_shape else part, device, one_shape)
         return
-    lengths = (batch.documents >= 0).sum(axis=1)
-    for places in by_length(lengths, rows * batch.ids.shape[1]):
+    longest = batch.ids.shape[1]
+    lengths = np.minimum(-(-(batch.documents >= 0).sum(axis=1) // STEP_OF_LENGTHS) * STEP_OF_LENGTHS, longest)
+    for places in by_length(lengths, rows * longest):
         yield to_inputs(batch.part(places, int(lengths[places].max())), device)
 
 

@@ -31,10 +31,12 @@ def classification(model: GPT2Classifier, inputs: Inputs) -> Tensor:
     return F.cross_entropy(model(inputs.ids, inputs.mask).float(), inputs.labels, reduction="sum")
 
 
-def token_losses(model: GPT2, ids_BT: Tensor, targets_BT: Tensor) -> Tensor:
+def token_losses(
+    model: GPT2, ids_BT: Tensor, targets_BT: Tensor, mask: Tensor | None = None, positions_BT: Tensor | None = None
+) -> Tensor:
     """The loss at each scored place, in order, without a way back; logits exist only there."""
     scored = targets_BT != UNSCORED
-    x_NC = model.transformer(ids_BT)[scored]
+    x_NC = model.transformer(ids_BT, mask, positions_BT)[scored]
     return token_nll(x_NC, model.lm_head.weight, model.padding_bias, targets_BT[scored])
 
 

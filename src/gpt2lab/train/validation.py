@@ -11,8 +11,8 @@ import torch
 
 from gpt2lab.core.console import Progress
 from gpt2lab.model.gpt2 import GPT2
-from gpt2lab.text.batches import Blocks, Labelled, rows_of_process
-from gpt2lab.train.feed import micro_batches, to_inputs
+from gpt2lab.text.batches import Labelled, Rows, rows_of_process
+from gpt2lab.train.feed import micro_batches
 from gpt2lab.train.objectives import token_losses
 from gpt2lab.train.processes import ALONE, Team
 from gpt2lab.train.settings import Every
@@ -22,22 +22,24 @@ TOKENS_AT_ONCE = 16384
 
 @torch.no_grad()
 def summed_loss(
-    model: GPT2, blocks: Blocks, tokens: int | None = None, team: Team = ALONE, progress: Progress | None = None
+    model: GPT2, rows: Rows, tokens: int | None = None, team: Team = ALONE, progress: Progress | None = None
 ) -> tuple[float, int]:
-    """(ΣNLL, tokens scored), over the first blocks that hold `tokens`, or all; neither depends on the batching."""
+    """(ΣNLL, tokens scored), over the first rows that hold `tokens`, or all; neither depends on the batching."""
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
-    count = blocks.rows if tokens is None else min(blocks.rows, -(-tokens // blocks.block))
+    lengths = rows.lengths(np.arange(rows.rows))
+    count = rows.rows if tokens is None else min(rows.rows, int(np.searchsorted(np.cumsum(lengths), tokens)) + 1)
     own = rows_of_process(np.arange(count), team.rank, team.size)
     total, scored = 0.0, 0
-    for rows in _groups(own, max(1, TOKENS_AT_ONCE // blocks.block)):
-        inputs = to_inputs(blocks.batch(rows), device)
-        losses = token_losses(model, inputs.ids, inputs.targets)
-        total += losses.cpu().double().sum().item()  # not on the device: MPS has no double precision
-        scored += len(losses)
-        if progress:
-            progress.advance(len(losses))
+    at_once = max(1, TOKENS_AT_ONCE // int(lengths.max(initial=1)))
+    for group in _groups(own, at_once):
+        for inputs in micro_batches(rows.batch(group), at_once, device):
+            losses = token_losses(model, inputs.ids, inputs.targets, inputs.mask, inputs.positions)
+            total += losses.cpu().double().sum().item()  # not on the device: MPS has no double precision
+            scored += len(losses)
+            if progress:
+                progress.advance(len(losses))
     model.train(was_training)
     sums = torch.tensor([total, scored], dtype=torch.float64, device=device if team.size > 1 else "cpu")
     team.add_up([sums])
@@ -78,13 +80,13 @@ def _groups(rows: np.ndarray, size: int) -> list[np.ndarray]:
 class Validate:
     """The probe that looks at held-out loss."""
 
-    held_out: Sequence[Blocks]  # of every source
+    held_out: Sequence[Rows]  # of every source
     every: Every
     tokens: int | None = None
     team: Team = ALONE
 
     def __call__(self, model: Any, step: int) -> dict[str, Any]:
         tokens = self.tokens and -(-self.tokens // len(self.held_out))
-        sums = [summed_loss(model, blocks, tokens, self.team) for blocks in self.held_out]
+        sums = [summed_loss(model, rows, tokens, self.team) for rows in self.held_out]
         scored = sum(count for _, count in sums)
         return {"validation_loss": sum(total for total, _ in sums) / scored, "validation_tokens": scored}

@@ -1,0 +1,75 @@
+"""What `pretrain` and `finetune` share: their options, several processes, and the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from gpt2lab.core.settings import Settings
+
+if TYPE_CHECKING:
+    from gpt2lab.study.run_folder import Intent
+
+S = TypeVar("S", bound=Settings)
+
+Run = Annotated[Path | None, typer.Option("--out", help="the run folder to make")]
+Corpus = Annotated[str | None, typer.Option("--data", help="the corpus folder")]
+Resume = Annotated[bool, typer.Option("--resume", help="go on with an unfinished run")]
+Extend = Annotated[bool, typer.Option("--extend", help="prolong a finished run")]
+AllowDifferent = Annotated[bool, typer.Option("--allow-different", help="resume on another machine: equal to rounding")]
+Processes = Annotated[int, typer.Option("--processes", help="train with so many processes", min=1)]
+
+
+def groups(**more: str) -> dict[str, str]:
+    """The settings of every training, for its help, and more of its own."""
+    shared = {name: f"gpt2lab.study.settings:{name.title()}Settings" for name in ("sample", "track")}
+    return {**more, "train": "gpt2lab.train.settings:TrainSettings", **shared}
+
+
+def place_of(out: Path | None) -> Path:
+    from gpt2lab.core.errors import UserError
+
+    if out is None:
+        raise UserError("where to put the run is missing", way_out="add --out FOLDER")
+    return out
+
+
+def as_address(data: str | None) -> str | None:
+    """A path stays the same wherever the run is resumed from; names are no paths."""
+    return str(Path(data).resolve()) if data and Path(data).exists() else data
+
+
+def unless_auto(device: str) -> str | None:
+    """What is not said does not replace what a run has stored."""
+    return None if device == "auto" else device
+
+
+def settings_of(
+    kind: type[S], out: Path, given: dict[str, Any], overrides: list[str], goes_on: bool, defaults: dict[str, Any]
+) -> S:
+    """What was stored or the defaults, then what was given as options, then overrides."""
+    from gpt2lab.core import settings
+    from gpt2lab.study.settings import resumed
+
+    before = resumed(out).as_dict() if goes_on else defaults
+    return settings.resolve(kind, values=settings.merged(before, _without_none(given)), overrides=overrides)
+
+
+def carry_out(
+    kind: str, train: Callable[[Intent], dict[str, Any]], out: Path, intent: Intent, processes: int
+) -> dict[str, Any]:
+    """With one process here, or several of this very command; nothing where others have reported."""
+    from gpt2lab.study import launch, run_folder
+
+    if processes > 1 and not launch.is_member():
+        launch.processes(processes, run_folder.resume_command(kind, out, processes))
+        return {}
+    return train(intent)
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    inner = {key: _without_none(value) if isinstance(value, dict) else value for key, value in values.items()}
+    return {key: value for key, value in inner.items() if value is not None and value != {}}

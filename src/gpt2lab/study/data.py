@@ -1,0 +1,41 @@
+"""What a tuning names as its data becomes a corpus with the base's tokenizer: prepared once, found again later."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gpt2lab.core import console, files
+from gpt2lab.core.errors import UserError
+from gpt2lab.study.settings import TuneSettings
+from gpt2lab.text import tokenizer as tokenizers
+from gpt2lab.text.corpus import Corpus, is_corpus, open_corpus
+from gpt2lab.text.prepare import prepare
+from gpt2lab.text.settings import ColumnSettings
+from gpt2lab.text.sources import chosen_columns, open_source
+
+
+def corpus_for(settings: TuneSettings, tokenizer_place: Path) -> Corpus:
+    """The corpus folder itself, or one under the cache whose name follows from source, settings and tokenizer."""
+    source, tokenizer = settings.data.source, tokenizers.load(tokenizer_place)
+    if is_corpus(Path(source)):
+        corpus = open_corpus(Path(source))
+        if corpus.manifest["tokenizer"]["hash"] != tokenizer.hash:
+            raise UserError(
+                "the corpus was made with another tokenizer than the base", place=corpus.folder,
+                way_out=f"prepare it with --tokenizer {tokenizer_place}",
+            )  # fmt: skip
+        return corpus
+    columns = ColumnSettings(**settings.data.model_dump(include=set(ColumnSettings.model_fields)))
+    local = Path(settings.data.local) if settings.data.local else None
+    found = open_source(source, local, chosen_columns(columns)).describe()
+    name = files.fingerprint([found, settings.prepare.as_dict(), tokenizer.hash])[:16]
+    out = files.home() / "corpora" / name
+    console.say(f"data: {source}, prepared with the base's tokenizer in {out}")
+    # The tokenizer is kept beside: its address must stay the same when the base is reached by another path.
+    kept = files.home() / "tokenizers" / tokenizer.hash[:16]
+    if not kept.is_dir():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with files.new_folder(kept) as beside:
+            tokenizer.save(beside)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    return prepare(source, out, str(kept), settings.prepare, columns=columns, local=local)

@@ -1,0 +1,54 @@
+"""One tuning with several seeds: each a run of its own, in a process of its own, so that memory is measured alike."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from gpt2lab.core import console, files, lines
+from gpt2lab.study.settings import resumed
+
+
+def repeat(out: Path, seeds: list[int]) -> dict[str, Any]:
+    """This very command once a seed, in `out/seed-N`; what is finished is not done again."""
+    for seed in seeds:
+        run = out / f"seed-{seed}"
+        console.say(f"seed {seed}: {run}")
+        code = subprocess.run(_command(out, seed), stdout=subprocess.DEVNULL, check=False).returncode
+        if code:
+            raise SystemExit(code)  # it has said why itself
+    runs = [_best(out / f"seed-{seed}", seed) for seed in seeds]
+    best = [run["best"] for run in runs if run["best"] is not None]
+    return {
+        "watched": resumed(out / f"seed-{seeds[0]}").train.watch,
+        "runs": runs,
+        "mean": sum(best) / len(best) if best else None,
+        "lowest": min(best, default=None),
+        "highest": max(best, default=None),
+    }
+
+
+def _command(out: Path, seed: int) -> list[str]:
+    words = without_option(without_option(sys.argv[1:], "--seeds"), "--out")
+    run = out / f"seed-{seed}"
+    goes_on = ["--resume"] if (run / "run.json").is_file() and "--resume" not in words else []
+    return [sys.executable, "-m", "gpt2lab", *words, "--out", str(run), f"train.seed={seed}", *goes_on]
+
+
+def without_option(words: list[str], name: str) -> list[str]:
+    """Of a command line, given as `--name value` or `--name=value`."""
+    kept, skip = [], False
+    for word in words:
+        if not skip and word != name and not word.startswith(f"{name}="):
+            kept.append(word)
+        skip = word == name and not skip
+    return kept
+
+
+def _best(run: Path, seed: int) -> dict[str, Any]:
+    stored, watched = files.read_json(run / "run.json"), resumed(run).train.watch
+    looks = {line["step"]: line[watched] for line in lines.read(run / "metrics.jsonl") if watched in line}
+    step = stored["best_step"] if stored["best_step"] is not None else stored["steps"]
+    return {"seed": seed, "run": str(run), "best_step": step, "best": looks.get(step)}

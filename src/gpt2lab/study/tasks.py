@@ -1,0 +1,122 @@
+"""What is learned: which rows, which loss, what is looked at on the way, and what is measured at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpt2lab.core import console
+from gpt2lab.core.errors import UserError
+from gpt2lab.measure import perplexity, records
+from gpt2lab.model.gpt2 import GPT2, GPT2Classifier
+from gpt2lab.model.reading import weight_hash
+from gpt2lab.study.sampling import Sample
+from gpt2lab.study.settings import AnySettings
+from gpt2lab.text.batches import Blocks, Documents, Labelled, Mixture, Packed, Rows
+from gpt2lab.text.corpus import Corpus, Split
+from gpt2lab.train.loop import Probe
+from gpt2lab.train.objectives import Objective, classification, language_modelling
+from gpt2lab.train.plan import Unit
+from gpt2lab.train.processes import Team
+from gpt2lab.train.validation import Validate, ValidateLabels
+
+
+@dataclass(frozen=True)
+class Task:
+    rows: Rows
+    objective: Objective
+    probes: Callable[[Team], Sequence[Probe]]
+    measure: Callable[[Path, Any], None]  # of the run folder and the finished model
+    unit: Unit  # what has a target
+
+
+def text(settings: AnySettings, corpus: Corpus, block: int, kind: str = "blocks") -> Task:
+    """Running text: every token is predicted, or what follows each prompt."""
+    make = _kind_of_rows(corpus, kind, block)
+    held_out = [make(source.split("validation")) for source in corpus.sources if "validation" in source.splits]
+    return Task(
+        _to_train_on(corpus, make),
+        language_modelling,
+        lambda team: _text_probes(settings, corpus, held_out, team),
+        lambda out, model: _measure(out, model, corpus, block),
+        "tokens",
+    )
+
+
+def labels(settings: AnySettings, corpus: Corpus, block: int) -> Task:
+    """Labelled texts: one class a text."""
+    rows = Labelled(corpus.split("train"), block)
+    if rows.truncated:
+        console.say(f"{console.counted(rows.truncated, 'text')} of {rows.rows:,} are cut to {block} tokens")
+    held_out = Labelled(corpus.split("validation"), block) if "validation" in corpus.splits else None
+    every = settings.train.validate_every
+    return Task(
+        rows,
+        classification,
+        lambda team: [ValidateLabels(held_out, every, team)] if held_out else [],
+        lambda out, model: _say_accuracy(held_out, model),
+        "texts",
+    )
+
+
+def class_names(corpus: Corpus) -> tuple[str, ...]:
+    names = tuple(str(name) for name in corpus.manifest.get("labels") or ())
+    if len(names) < 2:
+        raise UserError(
+            f"a classifier needs at least two classes, and the corpus has {len(names)}",
+            place=corpus.folder,
+            way_out="say which column holds them when preparing: data.label=COLUMN",
+        )
+    return names
+
+
+def _kind_of_rows(corpus: Corpus, kind: str, block: int) -> Callable[[Split], Blocks | Documents | Packed]:
+    has_prompts = any(source.split("train").has("prompts") for source in corpus.sources if "train" in source.splits)
+    kind = ("documents" if has_prompts else "blocks") if kind == "auto" else kind
+    if kind == "blocks":
+        return lambda split: Blocks(split, block)
+    if corpus.weights:
+        raise UserError(f"a mixture is read as blocks, and data.rows is {kind}", place=corpus.folder)
+    if kind == "documents":
+        return lambda split: Documents(split, block)
+    return lambda split: Packed(Documents(split, block))
+
+
+def _to_train_on(corpus: Corpus, make: Callable[[Split], Rows]) -> Rows:
+    """Rows of the corpus, or of several by weight."""
+    if "train" not in corpus.sources[0].splits:
+        raise UserError("the corpus has no train split", place=corpus.folder, way_out="prepare text to train on")
+    parts = [make(source.split("train")) for source in corpus.sources]
+    rows = Mixture(parts, corpus.weights) if corpus.weights else parts[0]
+    if rows.rows == 0:
+        raise UserError("the corpus holds no text to train on", place=corpus.folder, way_out="prepare more text")
+    return rows
+
+
+def _text_probes(
+    settings: AnySettings, corpus: Corpus, held_out: Sequence[Blocks | Documents | Packed], team: Team
+) -> Sequence[Probe]:
+    train, sampling = settings.train, settings.sample
+    sample = Sample(corpus.tokenizer(), sampling.prompts, sampling, sampling.every) if sampling.prompts else None
+    looks = [Validate(held_out, train.validate_every, train.validate_tokens, team)] if held_out else []
+    return [*looks, *([sample] if sample else [])]
+
+
+def _measure(out: Path, model: GPT2, corpus: Corpus, block: int) -> None:
+    """Every source's held-out text, under its protocol."""
+    for source in corpus.sources:
+        if "validation" in source.splits:
+            record = perplexity.blocks(model, source.split("validation"), block)
+            record["model"] = {"path": "model", "weights": weight_hash(out / "model")}
+            record["data"] = {"path": str(source.folder), "hash": source.hash}
+            records.write(out / "results", record)
+            scored = console.counted(record["counts"]["tokens_scored"], "token")
+            console.say(f"validation: perplexity {record['value']:.2f} ({record['protocol']}, {scored})")
+
+
+def _say_accuracy(held_out: Labelled | None, model: GPT2Classifier) -> None:
+    assert held_out is not None
+    found = ValidateLabels(held_out, 0)(model.eval(), 0)
+    console.say(f"validation: accuracy {found['validation_accuracy']:.2%} of {found['validation_texts']:,} texts")
