@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from command_line import gpt2lab
+from command_line import gpt2lab, last_json
 from gpt2lab.core import files, lines
 from gpt2lab.model.reading import read_language_model, read_model
 from gpt2lab.text.corpus import open_corpus
@@ -61,6 +61,65 @@ def test_a_classifier(place):
     ids = torch.arange(3, 30)[None]
     expected = theirs(ids).logits
     assert (ours(ids) - expected).abs().max() < 1e-5 * expected.abs().max()
+
+
+@pytest.mark.parametrize("more", [["prompt.tokens=5"], ["prompt.tokens=7", "prompt.text=A place in the world:"]])
+def test_a_prompt_tuned_language_model(place, more):
+    name = "-".join(["prompt", *more]).replace("=", "-").replace(" ", "")
+    adapter = tune(place, name, "text", "prompt", *more)
+    ids = torch.arange(3, 40)[None]
+    ours = read_language_model(adapter)(ids)[..., :500]
+    base = AutoModelForCausalLM.from_pretrained(place / "base" / "model")
+    untouched = base(ids).logits.detach()
+    theirs = peft.PeftModel.from_pretrained(base, adapter)(ids).logits[:, -ids.shape[1] :]
+    assert (ours - theirs).abs().max() < 1e-5 * theirs.abs().max()
+    assert (theirs - untouched).abs().max() > 1e-4 * theirs.abs().max()
+
+
+def test_a_prompt_tuned_classifier_one_unpadded_text_at_a_time(place):
+    adapter = tune(place, "prompt-classes", "labels", "prompt")
+    ours = read_model(adapter)
+    base = AutoModelForSequenceClassification.from_pretrained(
+        place / "base" / "model", num_labels=len(ours.config.labels)
+    )
+    theirs = peft.PeftModel.from_pretrained(base, adapter)
+    for length in (1, 17, ours.window):
+        ids = torch.arange(3, 3 + length)[None]
+        expected = theirs(ids).logits
+        assert (ours(ids) - expected).abs().max() < 1e-5 * expected.abs().max()
+
+
+def test_a_prompt_tuned_classifier_says_the_same_under_any_padding(place):
+    """PEFT's own does not: it reads the class off a padding token."""
+    model = read_model(tune(place, "prompt-padded", "labels", "prompt"))
+    texts = [torch.randint(0, 500, (length,)) for length in (3, 11, 20)]
+    alone = torch.cat([model(text[None]) for text in texts])
+    for side in ("left", "right"):
+        ids, mask = torch.zeros(3, 25, dtype=torch.long), torch.zeros(3, 25, dtype=torch.bool)
+        for row, text in enumerate(texts):
+            where = slice(25 - len(text), 25) if side == "left" else slice(0, len(text))
+            ids[row, where], mask[row, where] = text, True
+        assert (model(ids, mask) - alone).abs().max() < 1e-5 * alone.abs().max()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_merged_adapter_is_a_plain_model_and_it_is_said_how_far_logits_moved(place, capsys, precision):
+    adapter = tune(place, f"to-merge-{precision}", "text", "lora", "lora.targets=all")
+    out = place / f"merged-{precision}"
+    assert gpt2lab("merge", adapter.parent, "--out", out, "--precision", precision, "--json") == 0
+    moved = last_json(capsys.readouterr().out)["logits_moved"]
+    ids = torch.arange(3, 40)[None]
+    ours = read_language_model(adapter)(ids)[..., :500]
+    plain = AutoModelForCausalLM.from_pretrained(out, dtype="auto")
+    assert plain.dtype == {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+    assert (ours - plain.float()(ids).logits).abs().max() < 3 * max(moved, 1e-6) * ours.abs().max()
+    assert moved < 1e-5 if precision == "fp32" else 1e-5 < moved < 0.1
+
+
+def test_soft_tokens_are_not_merged(place, capsys):
+    adapter = tune(place, "soft", "text", "prompt")
+    assert gpt2lab("merge", adapter, "--out", place / "never") == 2
+    assert "a prompt-tuned model stays an adapter" in capsys.readouterr().err
 
 
 def test_a_classifiers_records_count_texts(place):

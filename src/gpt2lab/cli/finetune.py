@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -59,14 +59,8 @@ def finetune(
     if seeds is not None:
         _repeat(place, _numbers(seeds))
         return
-    given = {
-        "base": training.as_address(base),
-        "data": {"source": training.as_address(data), "local": training.as_address(str(local) if local else None)},
-        "method": method,
-        "task": task,
-        "device": training.unless_auto(device),
-    }
-    chosen = training.settings_of(TuneSettings, place, given, overrides, resume or extend, tuning_defaults(method))
+    named = given(base, data, local, method, task, device)
+    chosen = training.settings_of(TuneSettings, place, named, overrides, resume or extend, tuning_defaults(method))
     from gpt2lab.study import finetune as tuning
     from gpt2lab.study.run_folder import Intent
 
@@ -79,8 +73,22 @@ def finetune(
     )
     if facts:
         if not dry_run:
-            console.next_command(_next(str(place), chosen.task))
+            console.next_command(next_verb(str(place), chosen.task))
         console.result({"run": str(place), **facts})
+
+
+def given(
+    base: str | None, data: str | None, local: Path | None, method: str | None, task: str | None, device: str
+) -> dict[str, Any]:
+    """What was said by options, as settings."""
+    folder = training.as_address(str(local)) if local else None
+    return {
+        "base": training.as_address(base),
+        "data": {"source": training.as_address(data), "local": folder},
+        "method": method,
+        "task": task,
+        "device": training.unless_auto(device),
+    }
 
 
 def _numbers(seeds: str) -> list[int]:
@@ -107,7 +115,7 @@ def _repeat(out: Path, seeds: list[int]) -> None:
     console.result({"out": str(out), **found})
 
 
-def _next(run: str, task: str) -> str:
+def next_verb(run: str, task: str) -> str:
     if task == "labels":
         return f'gpt2lab predict {run} --text "…"'
     return f'gpt2lab generate {run} --prompt "Once upon a time"'

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -40,6 +42,10 @@ def place_of(out: Path | None) -> Path:
 def as_address(data: str | None) -> str | None:
     """A path stays the same wherever the run is resumed from; names are no paths."""
     return str(Path(data).resolve()) if data and Path(data).exists() else data
+
+
+def this_command() -> str:
+    return shlex.join(["gpt2lab", *sys.argv[1:]])
 
 
 def unless_auto(device: str) -> str | None:

@@ -158,7 +158,6 @@ def to_huggingface(config: GPT2Config) -> dict[str, Any]:
     raw: dict[str, Any] = {
         "architectures": ["GPT2ForSequenceClassification" if config.labels else "GPT2LMHeadModel"],
         "model_type": "gpt2",
-        "dtype": "float32",
         "n_ctx": config.context,
         **{theirs: getattr(config, ours) for ours, (theirs, _, _) in FIELDS.items()},
     }

@@ -81,7 +81,7 @@ def write(folder: Path, model: GPT2 | GPT2Classifier, settings: LoraSettings, ba
 
 
 def load(model: GPT2 | GPT2Classifier, folder: Path) -> None:
-    """Put a stored adapter on its base and into its weights: from here on the model is a plain one."""
+    """Put a stored adapter on its base, beside the weights; `merge` puts it into them."""
     stored = files.read_json(folder / "adapter_config.json")
     settings = LoraSettings(
         rank=stored["r"],
@@ -99,11 +99,10 @@ def load(model: GPT2 | GPT2Classifier, folder: Path) -> None:
     with torch.no_grad():
         for name, tensor in found.items():
             wanted[name].copy_(tensor)
-    merge(model)
 
 
 def merge(model: nn.Module) -> None:
-    """The adapters' product is added to the weights, in their precision, and the adapters go."""
+    """The adapters' product is added to the weights, in their precision, and the adapters go; a plain model stays."""
     from peft.tuners.lora import LoraLayer
 
     for name, module in list(model.named_modules()):

@@ -44,7 +44,9 @@ def read_model(
     """A model folder, a run folder, a nanoGPT or llm.c checkpoint, or a Hub id, in fp32 and ready to evaluate."""
     place = find_model(source)
     if (place / "adapter_config.json").is_file():
-        return _read_adapter(place, device, vocabulary_multiple, dropout)
+        model = read_with_adapter(place, vocabulary_multiple, dropout)
+        lora.merge(model)
+        return model.to(device).eval()
     if place.is_file():
         config, tensors = checkpoints.read(place)
     else:
@@ -57,10 +59,10 @@ def read_model(
     return model.to(device).eval()
 
 
-def _read_adapter(
-    folder: Path, device: torch.device | str, vocabulary_multiple: int, dropout: float | None
+def read_with_adapter(
+    folder: Path, vocabulary_multiple: int = VOCABULARY_MULTIPLE, dropout: float | None = None
 ) -> GPT2 | GPT2Classifier:
-    """The base, its head where the adapter has one, and the adapter put into its weights."""
+    """The base, its head where the adapter has one, and the adapter beside its weights."""
     config = read_config(folder)
     base = read_model(_base_of(folder), vocabulary_multiple=vocabulary_multiple, dropout=dropout)
     model = with_head(base, config.labels) if config.labels else base
@@ -70,7 +72,7 @@ def _read_adapter(
             f"an adapter of type {kind} cannot be read", place=folder, way_out=f"{' or '.join(ADAPTERS)} can"
         )
     ADAPTERS[kind](model, folder)
-    return model.to(device).eval()
+    return model.eval()
 
 
 def _base_of(folder: Path) -> str | Path:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from gpt2lab.core import files, tensor_file
 from gpt2lab.model import layout
 from gpt2lab.model.config import describe, to_huggingface
@@ -13,19 +15,28 @@ from gpt2lab.text.tokenizer import Tokenizer
 
 
 def write_model(
-    folder: Path, model: GPT2 | GPT2Classifier, tokenizer: Tokenizer | None = None, card: str | None = None
+    folder: Path,
+    model: GPT2 | GPT2Classifier,
+    tokenizer: Tokenizer | None = None,
+    card: str | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> None:
     """Everything that `AutoModelForCausalLM` or `AutoModelForSequenceClassification` needs, all of it or nothing."""
     with files.new_folder(folder) as beside:
-        write_weights(beside / "model.safetensors", model)
-        write_side_files(beside, model, tokenizer, card)
+        write_weights(beside / "model.safetensors", model, dtype)
+        write_side_files(beside, model, tokenizer, card, dtype)
 
 
 def write_side_files(
-    folder: Path, model: GPT2 | GPT2Classifier, tokenizer: Tokenizer | None = None, card: str | None = None
+    folder: Path,
+    model: GPT2 | GPT2Classifier,
+    tokenizer: Tokenizer | None = None,
+    card: str | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> None:
     """All but the weights."""
-    files.write_json(folder / "config.json", to_huggingface(model.config))
+    stored = {"dtype": str(dtype).removeprefix("torch.")}
+    files.write_json(folder / "config.json", {**to_huggingface(model.config), **stored})
     if not model.config.labels:
         files.write_json(folder / "generation_config.json", _generation_config(model))
     if tokenizer:
@@ -33,9 +44,9 @@ def write_side_files(
     files.write_text(folder / "README.md", card or default_card(model))
 
 
-def write_weights(file: Path, model: GPT2 | GPT2Classifier) -> None:
+def write_weights(file: Path, model: GPT2 | GPT2Classifier, dtype: torch.dtype = torch.float32) -> None:
     tensors = {
-        name: layout.take(name, parameter, model.config.vocabulary)
+        name: layout.take(name, parameter, model.config.vocabulary).to(dtype)
         for name, parameter in layout.parameters(model).items()
     }
     tensor_file.write(file, tensors, {"format": "pt"})

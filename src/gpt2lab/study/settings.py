@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from gpt2lab.core.errors import UserError
-from gpt2lab.core.settings import Settings, read_yaml, resolve
+from gpt2lab.core.settings import OVERRIDE, Positive, Seed, Settings, read_yaml, resolve
 from gpt2lab.generate.settings import SamplingSettings
 from gpt2lab.model.settings import DropoutSettings, LoraSettings, ModelSettings, PartialSettings, PromptSettings
 from gpt2lab.text.settings import ColumnSettings, PrepareSettings
@@ -77,6 +78,77 @@ class TuneSettings(Settings):
     partial: PartialSettings = PartialSettings()
     sample: SampleSettings = SampleSettings()
     track: TrackSettings = TrackSettings()
+
+
+class SearchSettings(Settings):
+    trials: Positive = 10
+    """How many points are drawn from ranges; a grid is tried whole."""
+    sampler: Literal["tpe", "random"] = "tpe"
+    """How points are drawn: in sight of those before, by Optuna's estimator, or blindly."""
+    seed: Seed = 1
+    """Of the draws; the trials' own is train.seed, the same for all."""
+    prune: bool = False
+    """End a trial that is worse than half of the finished ones were at the same step."""
+    prune_after: Positive = 3
+    """Finished trials that it takes to judge another."""
+    retrain: bool = True
+    """Train the best once more, with a fresh seed."""
+    fresh_seed: Positive = 1000
+    """What is added to train.seed for that."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One setting that a search varies: values with commas, or a range `1e-5..1e-2`, drawn on a logarithmic scale."""
+
+    key: str
+    text: str
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        return () if ".." in self.text else tuple(part.strip() for part in self.text.split(","))
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        low, _, high = self.text.partition("..")
+        return float(low), float(high)
+
+    @property
+    def whole(self) -> bool:
+        """Whether a range is of whole numbers."""
+        return all(part.isdecimal() for part in self.text.split(".."))
+
+    @property
+    def samples(self) -> tuple[str, ...]:
+        """What can be checked before anything is trained."""
+        return self.values or tuple(self.text.split(".."))
+
+    @property
+    def is_number(self) -> bool:
+        return all(_is_number(value) for value in self.samples)
+
+
+def axis_of(text: str) -> Axis:
+    """From `key.path=a,b,c` or `key.path=low..high`."""
+    key, _, values = text.partition("=")
+    found = Axis(key, values)
+    good = OVERRIDE.match(text) and all(found.samples)
+    if good and ".." in values:
+        good = found.is_number and 0 < found.ends[0] < found.ends[1]
+    if not good:
+        raise UserError(
+            f"what to search over is not understood: {text!r}", place="--over",
+            way_out="train.learning_rate=1e-4,2e-4,4e-4 or train.learning_rate=1e-5..1e-2",
+        )  # fmt: skip
+    return found
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 # Where nothing else is said: rates that published recipes for GPT-2 use for each method.

@@ -36,6 +36,10 @@ Weights = Literal["last", "best", "average"]
 Sink = Callable[[dict[str, Any]], None]
 
 
+class Diverged(Failed):
+    """Step after step was not finite."""
+
+
 class Probe(Protocol):
     """Something that looks at the model every so many steps and says what it saw."""
 
@@ -244,7 +248,7 @@ class _Loop:
     def _give_up(self) -> None:
         self.saver.finish()
         good = self.saver.last_good
-        raise Failed(
+        raise Diverged(
             f"{self.bad_in_a_row} steps in a row were not finite, so training stops",
             place=f"step {self.step:,}",
             way_out="a new run with a lower train.learning_rate or a longer train.warmup"

@@ -11,6 +11,10 @@ from gpt2lab.train.settings import TrainSettings
 BETTER_LOW = ("loss", "perplexity", "error")
 
 
+def is_low_better(key: str) -> bool:
+    return key.endswith(BETTER_LOW)
+
+
 @dataclass
 class Watch:
     key: str
@@ -40,7 +44,7 @@ class Watch:
 
     def _gain(self, value: float) -> float:
         assert self.best is not None
-        return self.best - value if self.key.endswith(BETTER_LOW) else value - self.best
+        return self.best - value if is_low_better(self.key) else value - self.best
 
     def state(self) -> dict[str, Any]:
         return {"best": self.best, "best_step": self.best_step, "looks_since": self.looks_since}

@@ -1,0 +1,67 @@
+"""`gpt2lab search`: one tuning many times, over some of its settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gpt2lab.cli import finetune, training
+from gpt2lab.cli.common import Device, Json, Overrides, Quiet, only_values, prepare_console, verb
+
+
+def register(app: typer.Typer) -> None:
+    app.command(**verb(**finetune.groups(), search="gpt2lab.study.settings:SearchSettings"))(search)
+
+
+def search(
+    arguments: Overrides = None,
+    base: finetune.Base = None,
+    data: finetune.TuneData = None,
+    local: finetune.Local = None,
+    method: finetune.Method = None,
+    task: finetune.Task = None,
+    out: Annotated[Path | None, typer.Option("--out", help="the folder of the search")] = None,
+    over: Annotated[list[str] | None, typer.Option("--over", help="key.path=a,b,c or key.path=low..high")] = None,
+    device: Device = "auto",
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Find good settings for a tuning: a grid, or draws from ranges; then the best once more with a fresh seed.
+    Run again, an interrupted search goes on.
+
+    Example: gpt2lab search --base gpt2 --data corpora/news --method lora --out searches/rate
+             --over train.learning_rate=1e-4,2e-4,4e-4,1e-3,2e-3,7e-3 train.epochs=1
+    """
+    from gpt2lab.core import console, settings
+    from gpt2lab.core.errors import Interrupted, UserError
+    from gpt2lab.study.settings import SearchSettings, TuneSettings, axis_of, tuning_defaults
+
+    prepare_console(json, quiet)
+    _, overrides = only_values(arguments, "no further value", 0)
+    place = training.place_of(out)
+    if not over:
+        raise UserError("what to search over is missing", way_out="add --over train.learning_rate=1e-4,2e-4,4e-4")
+    axes = [axis_of(text) for text in over]
+    own = [override for override in overrides if override.startswith("search.")]
+    how = settings.resolve(SearchSettings, overrides=[override.removeprefix("search.") for override in own])
+    given = finetune.given(base, data, local, method, task, device)
+    rest = [override for override in overrides if override not in own]
+    chosen = training.settings_of(TuneSettings, place, given, rest, False, tuning_defaults(method))
+    from gpt2lab.study import search as searching
+
+    try:
+        found = searching.search(chosen, axes, how, place)
+    except Interrupted as stopped:
+        raise Interrupted(f"the search was interrupted ({stopped.saved})", training.this_command()) from None
+    watched = found["watched"]
+    rows = [
+        (trial["number"], *trial["point"].values(), trial["state"], trial["best"], trial["best_step"])
+        for trial in found["trials"]
+    ]
+    console.table("trials", ("trial", *(axis.key for axis in axes), "ended", f"best {watched}", "at step"), rows)
+    if "retrained" in found:
+        console.say(f"with a fresh seed: {watched} {found['retrained']['best']} ({place / 'best'})")
+        console.next_command(finetune.next_verb(str(place / "best"), chosen.task))
+    console.result({"out": str(place), **found})

@@ -1,0 +1,54 @@
+"""`gpt2lab merge`: an adapter goes into the weights of its base, and it is said how far that moves the logits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gpt2lab.core import console, files
+from gpt2lab.core.errors import UserError
+from gpt2lab.model.gpt2 import GPT2, GPT2Classifier
+from gpt2lab.model.reading import find_model, read_model, read_with_adapter, tokenizer_of, weight_hash
+from gpt2lab.model.writing import default_card, write_model
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+ROWS, LENGTH = 8, 64  # of the texts that are compared
+SEED = 1
+
+
+def merge(source: str, out: Path, precision: str = "fp32") -> dict[str, Any]:
+    """Merged in fp32, then cast; the folder at `out` opens in transformers without PEFT."""
+    if precision not in DTYPES:
+        raise UserError(f"{precision!r} is no precision", place="--precision", way_out=f"choose of {', '.join(DTYPES)}")
+    if out.exists():
+        raise UserError("something is here already", place=out, way_out="choose another --out")
+    folder = find_model(source)
+    if not (folder / "adapter_config.json").is_file():
+        raise UserError("this is no adapter, so there is nothing to merge", place=folder)
+    apart = read_with_adapter(folder)
+    if apart.transformer.prompt is not None:
+        raise UserError("soft tokens cannot become weights: a prompt-tuned model stays an adapter", place=folder)
+    model = read_model(folder)
+    write_model(out, model, tokenizer_of(folder), _card(model, source, precision), DTYPES[precision])
+    moved = _moved(apart, read_model(out))
+    facts = {"adapter": weight_hash(folder), "precision": precision, "logits_moved": moved, "weights": weight_hash(out)}
+    files.write_json(out / "gpt2lab.json", {"merged_from": facts})
+    console.say(f"merged in fp32, stored in {precision}: logits moved by at most {moved:.1e} of the largest")
+    return facts
+
+
+@torch.inference_mode()
+def _moved(one: GPT2 | GPT2Classifier, other: GPT2 | GPT2Classifier) -> float:
+    """The largest change of a logit, as a share of the largest logit, on random ids."""
+    config = one.config
+    ids = torch.randint(
+        config.vocabulary, (ROWS, min(LENGTH, config.context)), generator=torch.Generator().manual_seed(SEED)
+    )
+    before, after = (model(ids)[..., : config.vocabulary] for model in (one, other))
+    return float((before - after).abs().max() / before.abs().max())
+
+
+def _card(model: GPT2 | GPT2Classifier, source: str, precision: str) -> str:
+    return default_card(model) + f"\nAn adapter merged into its base in fp32 and stored in {precision}.\n"

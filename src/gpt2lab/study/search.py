@@ -1,0 +1,215 @@
+"""Many trainings that differ in a few settings, and the best of them once more with a fresh seed.
+
+The truth is the run folders: points are drawn the same way every time, and what a folder already answers is not trained
+again. So a search that was killed goes on where it was, and ends with the table of one that was not.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gpt2lab.core import console, files, lines, lock
+from gpt2lab.core import settings as strict
+from gpt2lab.core.errors import UserError
+from gpt2lab.study import search_report
+from gpt2lab.study.finetune import finetune
+from gpt2lab.study.run_folder import Intent
+from gpt2lab.study.settings import Axis, SearchSettings, TuneSettings
+from gpt2lab.train.loop import Diverged
+from gpt2lab.train.watch import is_low_better
+
+Point = dict[str, str]  # setting → value, as one would type it
+LOOKED_AT = "trial.json"  # in a trial's run folder, once it has ended in any way
+
+
+@dataclass(frozen=True)
+class Trial:
+    number: int
+    point: Point
+    run: str
+    state: str  # finished, pruned, diverged, out of memory
+    best: float | None
+    best_step: int | None
+    looks: dict[int, float]  # step → what was watched
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**self.__dict__, "looks": {str(step): value for step, value in self.looks.items()}}
+
+
+class Pruned(Exception):
+    """A trial that has no chance any more."""
+
+
+def search(settings: TuneSettings, axes: Sequence[Axis], how: SearchSettings, out: Path) -> dict[str, Any]:
+    """The table of all trials and the best one's retraining; both also in `out`."""
+    with lock.locked(out / ".lock"):
+        _keep(out, settings, axes, how)
+        watched = settings.train.watch
+        trials: list[Trial] = []
+        for number, point in enumerate(_points(axes, how, trials, is_low_better(watched)), 1):
+            chosen = _at(settings, point)
+            console.say(f"trial {number}: {', '.join(f'{key}={value}' for key, value in point.items())}")
+            trials.append(_trial(number, point, chosen, out, trials, how))
+            _say(trials[-1], watched)
+            search_report.write(out, axes, watched, [trial.as_dict() for trial in trials])
+        finished = [trial for trial in trials if trial.best is not None and trial.state == "finished"]
+        if not finished:
+            raise UserError("no trial came to its end", place=out, way_out="try lower rates or a smaller micro-batch")
+        best = _best(finished, watched)
+        found = {"watched": watched, "trials": [trial.as_dict() for trial in trials], "best": best.as_dict()}
+        if how.retrain:
+            found["retrained"] = _retrain(settings, best, how, out)
+        files.write_json(out / "result.json", found)
+        return found
+
+
+def _keep(out: Path, settings: TuneSettings, axes: Sequence[Axis], how: SearchSettings) -> None:
+    """A folder holds one search; every point is checked before the first is trained."""
+    path = out / "search.json"
+    wanted = {
+        "settings": settings.as_dict(),
+        "over": {axis.key: axis.text for axis in axes},
+        "search": how.as_dict(),
+    }
+    if path.is_file() and (changed := strict.differences(files.read_json(path), wanted)):
+        raise UserError(
+            "a search with other settings is here: " + "; ".join(changed), place=out, way_out="choose another --out"
+        )
+    for axis in axes:
+        for value in axis.samples:
+            _at(settings, {axis.key: value})
+    files.write_json(path, wanted)
+
+
+def _at(settings: TuneSettings, point: Point) -> TuneSettings:
+    overrides = [f"{key}={value}" for key, value in point.items()]
+    return strict.resolve(TuneSettings, values=settings.as_dict(), overrides=overrides)
+
+
+def _points(axes: Sequence[Axis], how: SearchSettings, trials: list[Trial], low: bool) -> Iterator[Point]:
+    """All of a grid in its order; else as many as asked for, each chosen in sight of those before it."""
+    if all(axis.values for axis in axes):
+        for values in itertools.product(*(axis.values for axis in axes)):
+            yield {axis.key: value for axis, value in zip(axes, values)}
+        return
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    samplers = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
+    study = optuna.create_study(
+        sampler=samplers[how.sampler](seed=how.seed), direction="minimize" if low else "maximize"
+    )
+    for _ in range(how.trials):
+        asked = study.ask()
+        yield {axis.key: _suggested(asked, axis) for axis in axes}
+        result = trials[-1].best
+        if result is None or not math.isfinite(result):
+            study.tell(asked, state=optuna.trial.TrialState.FAIL)
+        else:
+            study.tell(asked, result)
+
+
+def _suggested(asked: Any, axis: Axis) -> str:
+    if axis.values:
+        return asked.suggest_categorical(axis.key, list(axis.values))
+    low, high = axis.ends
+    if axis.whole:
+        return str(asked.suggest_int(axis.key, round(low), round(high), log=True))
+    return f"{asked.suggest_float(axis.key, low, high, log=True):.4g}"
+
+
+def _trial(
+    number: int, point: Point, settings: TuneSettings, out: Path, before: Sequence[Trial], how: SearchSettings
+) -> Trial:
+    run = out / "trials" / files.fingerprint(settings.as_dict())[:12]
+    if not (run / LOOKED_AT).is_file():
+        state = _train(settings, run, before, how)
+        files.write_json(run / LOOKED_AT, {"state": state, "point": point})
+    looks = _looks(run, settings.train.watch)
+    best = _best_look(looks, settings.train.watch)
+    return Trial(
+        number,
+        point,
+        str(run.relative_to(out)),
+        files.read_json(run / LOOKED_AT)["state"],
+        None if best is None else looks[best],
+        best,
+        looks,
+    )
+
+
+def _train(settings: TuneSettings, run: Path, before: Sequence[Trial], how: SearchSettings) -> str:
+    sinks = [_hopeless(settings.train.watch, before, how)] if how.prune else []
+    try:
+        finetune(settings, run, Intent(resume=True), sinks=sinks)
+    except Pruned:
+        return "pruned"
+    except Diverged as error:
+        console.warn(str(error))
+        return "diverged"
+    except torch.OutOfMemoryError:
+        return "out of memory"
+    return "finished"
+
+
+def _hopeless(watched: str, before: Sequence[Trial], how: SearchSettings) -> Callable[[dict[str, Any]], None]:
+    """Ends a trial whose best look so far is worse than what half of the finished ones had at that step."""
+    low = is_low_better(watched)
+    seen: list[float] = []
+
+    def look(record: dict[str, Any]) -> None:
+        value, step = record.get(watched), record["step"]
+        if value is None:
+            return
+        seen.append(value)
+        others = sorted(
+            (min if low else max)(value for at, value in trial.looks.items() if at <= step)
+            for trial in before
+            if trial.state == "finished" and any(at <= step for at in trial.looks)
+        )
+        if len(others) < how.prune_after:
+            return
+        middle = others[len(others) // 2] if low else others[(len(others) - 1) // 2]
+        if (min(seen) > middle) if low else (max(seen) < middle):
+            raise Pruned
+
+    return look
+
+
+def _looks(run: Path, watched: str) -> dict[int, float]:
+    found = {line["step"]: line.get(watched) for line in lines.read(run / "metrics.jsonl")}
+    return {step: value for step, value in found.items() if value is not None and math.isfinite(value)}
+
+
+def _best_look(looks: dict[int, float], watched: str) -> int | None:
+    """The first step with the best value."""
+    sign = 1 if is_low_better(watched) else -1
+    return min(looks, key=lambda step: (sign * looks[step], step), default=None)
+
+
+def _best(trials: Sequence[Trial], watched: str) -> Trial:
+    sign = 1 if is_low_better(watched) else -1
+    return min(trials, key=lambda trial: (sign * (trial.best or 0.0), trial.number))
+
+
+def _retrain(settings: TuneSettings, best: Trial, how: SearchSettings, out: Path) -> dict[str, Any]:
+    """Chosen by its luck with one seed, the winner is judged by another."""
+    seed = settings.train.seed + how.fresh_seed
+    console.say(f"the best is trial {best.number}; once more with seed {seed}")
+    chosen = _at(settings, {**best.point, "train.seed": str(seed)})
+    finetune(chosen, out / "best", Intent(resume=True))
+    looks = _looks(out / "best", settings.train.watch)
+    step = _best_look(looks, settings.train.watch)
+    return {"run": "best", "seed": seed, "best": looks.get(step) if step else None, "best_step": step}
+
+
+def _say(trial: Trial, watched: str) -> None:
+    best = "nothing was looked at" if trial.best is None else f"{watched} {trial.best:.4f} at step {trial.best_step:,}"
+    console.say(f"trial {trial.number} {trial.state}: {best}")

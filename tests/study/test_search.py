@@ -1,0 +1,121 @@
+"""A search: every point once, the same table after an interruption, and a winner judged by a fresh seed."""
+
+import csv
+import shutil
+
+import pytest
+
+from command_line import gpt2lab, last_json
+from corpora import corpus
+from gpt2lab.core import files, lines
+from gpt2lab.core.errors import UserError
+from gpt2lab.study import search as searching
+from gpt2lab.study.settings import axis_of
+
+SHAPE = ["model.layers=1", "model.heads=1", "model.width=16", "model.context=16"]
+SHORT = ["train.epochs=none", "train.steps=6", "train.batch_rows=8", "train.precision=fp32", "train.validate_every=2"]
+RATES = "train.learning_rate=1e-4,1e-2,1e-3"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("search")
+    corpus(folder / "corpus")
+    given = ["--data", folder / "corpus", "--out", folder / "base", *SHAPE]
+    assert gpt2lab("pretrain", *given, "train.steps=4", "train.batch_rows=8", "train.precision=fp32") == 0
+    return folder
+
+
+def search(place, out, *more):
+    given = ["--base", place / "base", "--data", place / "corpus", "--method", "full", "--out", out]
+    return gpt2lab("search", *given, *SHORT, *more)
+
+
+def rows(out):
+    return list(csv.DictReader((out / "table.csv").open()))
+
+
+def test_a_grid_is_tried_whole_and_the_best_is_trained_again_with_a_fresh_seed(place, capsys):
+    out = place / "grid"
+    assert search(place, out, "--over", RATES, "--json") == 0
+    found = last_json(capsys.readouterr().out)
+    assert [row["train.learning_rate"] for row in rows(out)] == ["1e-4", "1e-2", "1e-3"]
+    best = min(rows(out), key=lambda row: float(row["validation_loss"]))
+    assert found["best"]["point"]["train.learning_rate"] == best["train.learning_rate"] == "1e-2"
+    assert found["retrained"]["seed"] != 1
+    assert files.read_json(out / "best" / "run.json")["state"] == "finished"
+    assert (out / "curve.svg").stat().st_size > 1000
+    assert (out / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_after_a_kill_no_finished_trial_is_repeated_and_the_table_is_the_same(place, monkeypatch, capsys):
+    """As if the power had gone in the middle of the second trial."""
+    straight, out = place / "straight", place / "killed"
+    assert search(place, straight, "--over", RATES) == 0
+    assert search(place, out, "--over", RATES) == 0
+    second = out / rows_of(out)[1]["run"]
+    (second / "trial.json").unlink()
+    shutil.rmtree(second / "model")
+    run = files.read_json(second / "run.json")
+    files.write_json(second / "run.json", {**run, "state": "unfinished"})
+    shutil.rmtree(out / rows_of(out)[2]["run"])
+    (out / "result.json").unlink()
+    trained = []
+    real = searching.finetune
+    monkeypatch.setattr(searching, "finetune", lambda *given, **more: trained.append(given[1]) or real(*given, **more))
+    assert search(place, out, "--over", RATES) == 0
+    assert len(trained) == 3  # the interrupted one, the missing one, and the finished retraining, which says so
+    assert (out / "table.csv").read_bytes() == (straight / "table.csv").read_bytes()
+
+
+def rows_of(out):
+    return files.read_json(out / "result.json")["trials"] if (out / "result.json").is_file() else []
+
+
+def test_draws_from_a_range_are_the_same_again(place):
+    more = ["--over", "train.learning_rate=1e-4..1e-1", "--over", "train.clip=0.5,1", "search.trials=4"]
+    for name in ("drawn", "again"):
+        assert search(place, place / name, *more, "search.retrain=false") == 0
+    assert rows(place / "drawn") == rows(place / "again")
+    values = [float(row["train.learning_rate"]) for row in rows(place / "drawn")]
+    assert len(set(values)) == 4
+    assert all(1e-4 <= value <= 1e-1 for value in values)
+
+
+def test_a_diverged_trial_is_marked_and_survived(place):
+    out = place / "diverged"
+    more = ["--over", "train.learning_rate=1e-3,1e30", "train.clip=none", "train.steps=40", "search.retrain=false"]
+    assert search(place, out, *more) == 0
+    assert [row["state"] for row in rows(out)] == ["finished", "diverged"]
+
+
+def test_hopeless_trials_are_ended_early(place):
+    out = place / "pruned"
+    more = ["--over", "train.learning_rate=1e-2,8e-3,6e-3,1e-7", "search.prune=true", "search.retrain=false"]
+    assert search(place, out, *more) == 0
+    table = rows(out)
+    assert [row["state"] for row in table] == ["finished"] * 3 + ["pruned"]
+    pruned = out / "trials"
+    steps = sorted(len(list(lines.read(run / "metrics.jsonl"))) for run in pruned.iterdir())
+    assert steps[0] < 6 == steps[1]
+
+
+def test_another_search_does_not_enter_the_same_folder(place, capsys):
+    out = place / "taken"
+    assert search(place, out, "--over", "train.learning_rate=1e-3", "search.retrain=false") == 0
+    assert search(place, out, "--over", "train.learning_rate=1e-2", "search.retrain=false") == 2
+    assert "over.train.learning_rate: 1e-3 there, 1e-2 asked for" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "over", ["train.learning_rate", "learning_rate=1", "train.clip=1..", "train.clip=a..b", "x.y="]
+)
+def test_what_cannot_be_searched_is_refused(over):
+    with pytest.raises(UserError, match="not understood"):
+        axis_of(over)
+
+
+def test_every_point_is_checked_before_the_first_is_trained(place, capsys):
+    assert search(place, place / "wrong", "--over", "train.clip=1,-1") == 2
+    assert "train.clip" in capsys.readouterr().err
+    assert not (place / "wrong" / "trials").exists()
