@@ -20,14 +20,18 @@ ADAPTER = "default"  # PEFT's name for the only one
 PREFIX = "base_model.model."  # of names in PEFT's files
 
 
-def add(model: GPT2 | GPT2Classifier, settings: LoraSettings, seed: int) -> None:
+def add(model: Any, settings: LoraSettings, seed: int) -> None:
     """Only the adapters move from here on, and a classifier's head; the tied head of a language model never does."""
     from peft import inject_adapter_in_model
 
+    if settings.pissa and settings.dora:
+        raise UserError("lora.pissa and lora.dora begin from different weights", way_out="choose one of them")
     torch.manual_seed(seed)
     inject_adapter_in_model(_config(model, settings), model)
     for name, parameter in model.named_parameters():
         parameter.requires_grad_("lora_" in name or name.startswith(HEAD))
+    if settings.pissa:
+        model.lora_start = {name: tensor.clone() for name, tensor in _matrices(model).items()}
 
 
 def _config(model: nn.Module, settings: LoraSettings) -> Any:
@@ -41,7 +45,12 @@ def _config(model: nn.Module, settings: LoraSettings) -> Any:
         target_modules=targets,
         use_rslora=settings.rslora,
         use_dora=settings.dora,
+        init_lora_weights="pissa" if settings.pissa else True,
     )
+
+
+def _matrices(model: nn.Module) -> dict[str, Tensor]:
+    return {name: parameter.detach() for name, parameter in model.named_parameters() if "lora_" in name}
 
 
 def _targets(model: nn.Module, wanted: tuple[str, ...]) -> list[str]:
@@ -57,17 +66,28 @@ def _targets(model: nn.Module, wanted: tuple[str, ...]) -> list[str]:
 
 def tensors(model: nn.Module) -> dict[str, Tensor]:
     """What an adapter's file holds, under PEFT's names."""
-    return {
-        PREFIX + name.replace(f".{ADAPTER}", ""): parameter.detach()
-        for name, parameter in model.named_parameters()
-        if "lora_" in name or name.startswith(HEAD)
-    }
+    start: dict[str, Tensor] = getattr(model, "lora_start", {})
+    head = {name: parameter.detach() for name, parameter in model.named_parameters() if name.startswith(HEAD)}
+    found = {name: _since(tensor, start.get(name), name) for name, tensor in _matrices(model).items()}
+    return {PREFIX + name.replace(f".{ADAPTER}", ""): tensor for name, tensor in (found | head).items()}
+
+
+def _since(now: Tensor, start: Tensor | None, name: str) -> Tensor:
+    """PiSSA takes its start B₀A₀ out of the weights. On the weights as they were, the change is BA − B₀A₀: one product
+    of twice the rank, [B, −B₀] · [A; A₀]."""
+    if start is None:
+        return now
+    start = start.to(now.device)
+    return torch.cat([now, -start], dim=1) if "lora_B" in name else torch.cat([now, start], dim=0)
 
 
 def write(folder: Path, model: GPT2 | GPT2Classifier, settings: LoraSettings, base: str) -> None:
     """`adapter_config.json` and `adapter_model.safetensors`, as PEFT reads them on transformers' model."""
     config = _config_of(model).to_dict()
+    if settings.pissa:  # twice the rank, at the same scale
+        config |= {"r": 2 * config["r"], "lora_alpha": config["lora_alpha"] * (2**0.5 if settings.rslora else 2)}
     config |= {
+        "init_lora_weights": True,
         "base_model_name_or_path": base,
         "task_type": "SEQ_CLS" if model.config.labels else "CAUSAL_LM",
         "target_modules": sorted(config["target_modules"]),

@@ -57,6 +57,8 @@ class LoraSettings(Settings):
     """Scale by alpha/√rank instead, for high ranks."""
     dora: bool = False
     """Learn direction and magnitude apart."""
+    pissa: bool = False
+    """Begin with each matrix's strongest directions in place of noise; saved as plain LoRA of twice the rank."""
     plus: PositiveFloat = 1.0
     """LoRA+: the second factor's rate, as a multiple of the first's."""
 

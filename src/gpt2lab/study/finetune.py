@@ -56,11 +56,10 @@ def finetune(
         task,
         make,
         methods.writer(settings, tokenizer, base, weights),
+        groups=methods.groups(settings, config),
         lineage={"path": settings.base, "weights": weights},
     )
-    arranged = settings.train.model_copy(update={"groups": methods.groups(settings, config)})
-    with_groups = settings.model_copy(update={"train": arranged})
-    return training.carry_out(with_groups, out, job, intent, dry_run=dry_run, sinks=sinks)
+    return training.carry_out(settings, out, job, intent, dry_run=dry_run, sinks=sinks)
 
 
 def _config(settings: TuneSettings, base: Path, labels: tuple[str, ...]) -> GPT2Config:

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from gpt2lab.core import console, hardware, lines, lock
+from gpt2lab.core import console, hardware, lock
 from gpt2lab.core.errors import Failed, Interrupted, UserError
 from gpt2lab.model.config import flops_per_token
-from gpt2lab.study import announce, run_folder, trackers
+from gpt2lab.study import announce, measured, run_folder, trackers
 from gpt2lab.study.job import Job
 from gpt2lab.study.run_folder import Intent
 from gpt2lab.study.settings import AnySettings
@@ -41,9 +41,10 @@ def carry_out(
         before = None if dry_run else run_folder.begun(out, settings, job.corpus, intent)
         model = job.make()
         model.transformer.recompute_activations = settings.train.recompute
-        groups.freeze(model, settings.train)
+        arranged = _arranged(settings, job)
+        groups.freeze(model, arranged.train)
         model.to(device)
-        plan = _plan(settings, job, model, device)
+        plan = _plan(arranged, job, model, device)
         plan, facts = (
             _as_decided(plan, before, job, model, out, team, intent) if before else _decide(plan, job, model, out, team)
         )
@@ -67,6 +68,13 @@ def carry_out(
         if not outcome.finished:
             _stop(settings, outcome, out, team)
         return _finish(out, model, job, outcome) if team.leads else {}
+
+
+def _arranged(settings: AnySettings, job: Job) -> AnySettings:
+    """With the method's groups of parameters: they follow from the settings and are not stored as such."""
+    if job.groups is None:
+        return settings
+    return settings.model_copy(update={"train": settings.train.model_copy(update={"groups": job.groups})})
 
 
 @contextlib.contextmanager
@@ -219,6 +227,7 @@ def _finish(out: Path, model: nn.Module, job: Job, outcome: loop.Outcome) -> dic
         console.say(f"the model is the one of step {outcome.best_step:,}, the best on validation")
     if outcome.weights == "average":
         console.say("the model is the mean of the last weights")
+    facts = measured.facts(out, model, job.config.vocabulary, job.task.unit)
     _keep_former_model(out)
     job.write(out / "model", model)
     if "validation" in job.corpus.splits:
@@ -230,8 +239,7 @@ def _finish(out: Path, model: nn.Module, job: Job, outcome: loop.Outcome) -> dic
         {
             "steps": outcome.step,
             "best_step": outcome.best_step,
-            "training_seconds": sum(line["seconds"] for line in lines.read(out / "timings.jsonl")),
-            "peak_memory": hardware.peak_memory(next(model.parameters()).device),
+            **facts,
         },
     )
 
