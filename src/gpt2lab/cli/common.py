@@ -9,15 +9,15 @@ import typer
 from typer.core import TyperCommand
 
 
-def _words(metavar: str) -> Any:
+def words(metavar: str) -> Any:
     return typer.Argument(metavar=f"{metavar} [key.path=value]...".strip(), show_default=False)
 
 
-Data = Annotated[list[str] | None, _words("DATA")]
-Model = Annotated[list[str] | None, _words("MODEL")]
-RecipeName = Annotated[list[str] | None, _words("RECIPE")]
+Data = Annotated[list[str] | None, words("DATA")]
+Model = Annotated[list[str] | None, words("MODEL")]
+RecipeName = Annotated[list[str] | None, words("RECIPE")]
 Study = Annotated[list[str] | None, typer.Argument(metavar="STUDY", show_default=False)]
-Overrides = Annotated[list[str] | None, _words("")]
+Overrides = Annotated[list[str] | None, words("")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps", metavar="NAME")]
 OtherTokenizer = Annotated[
     str | None, typer.Option("--tokenizer", help="for checkpoints that bring none; gpt2 or a folder", metavar="NAME")

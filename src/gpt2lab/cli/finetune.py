@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from gpt2lab.cli import training
-from gpt2lab.cli.common import Device, DryRun, Json, Overrides, Quiet, only_values, prepare_console, verb
+from gpt2lab.cli.common import Device, DryRun, Json, Quiet, only_values, prepare_console, verb, words
 
 Base = Annotated[str | None, typer.Option("--base", help="the model to begin from")]
 TuneData = Annotated[str | None, typer.Option("--data", help="a corpus folder, or DATA to prepare on the way")]
@@ -29,7 +29,7 @@ def groups() -> dict[str, str]:
 
 
 def finetune(
-    arguments: Overrides = None,
+    arguments: Annotated[list[str] | None, words("[FILE]")] = None,
     base: Base = None,
     data: TuneData = None,
     local: Local = None,
@@ -51,16 +51,21 @@ def finetune(
     Example: gpt2lab finetune --base gpt2 --data corpora/news --method lora --task labels --out runs/news lora.rank=8
     """
     from gpt2lab.core import console
+    from gpt2lab.core.settings import merged, read_yaml
     from gpt2lab.study.settings import TuneSettings, tuning_defaults
 
     prepare_console(json, quiet)
-    _, overrides = only_values(arguments, "no further value", 0)
+    values, overrides = only_values(arguments, "one FILE of settings, or none", None)
+    if len(values) > 1:
+        only_values(arguments, "one FILE of settings, or none")
     place = training.place_of(out)
     if seeds is not None:
         _repeat(place, _numbers(seeds))
         return
     named = given(base, data, local, method, task, device)
-    chosen = training.settings_of(TuneSettings, place, named, overrides, resume or extend, tuning_defaults(method))
+    read = read_yaml(Path(values[0]))[0] if values else {}
+    defaults = merged(tuning_defaults(method or read.get("method")), read)
+    chosen = training.settings_of(TuneSettings, place, named, overrides, resume or extend, defaults)
     from gpt2lab.study import finetune as tuning
     from gpt2lab.study.run_folder import Intent
 

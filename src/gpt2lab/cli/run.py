@@ -57,9 +57,9 @@ def run(
     from gpt2lab.core.errors import UserError
 
     (name,), overrides = only_values(arguments, "one RECIPE")
-    if out is None:
+    if out is None and not dry_run:
         raise UserError("where to put the study is missing", way_out="add --out FOLDER")
-    _run(name, overrides, out, device, dry_run, json, quiet)
+    _run(name, overrides, out or Path(), device, dry_run, json, quiet)
 
 
 def report(arguments: Study = None, json: Json = False, quiet: Quiet = False) -> None:
@@ -96,5 +96,6 @@ def _run(name: str, overrides: list[str], out: Path, device: str, dry_run: bool,
         again = " ".join(["gpt2lab run", name, "--out", str(out), *overrides])
         raise Interrupted(stop.saved, again) from None
     console.say(f"report: {page}")
-    console.next_command(f'gpt2lab generate {out / "runs" / "base"} --prompt "The module"')
+    if chosen.base is None:
+        console.next_command(f'gpt2lab generate {out / "runs" / "base"} --prompt "The module"')
     console.result({"study": str(out), "report": str(page)})

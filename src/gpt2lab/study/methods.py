@@ -44,7 +44,7 @@ def soft_tokens(settings: TuneSettings) -> int:
     return settings.prompt.tokens if settings.method == "prompt" else 0
 
 
-def apply(settings: TuneSettings, model: AnyModel, tokenizer: Tokenizer) -> None:
+def apply(settings: TuneSettings, model: AnyModel, tokenizer: Tokenizer | None) -> None:
     """Full and partial tuning move what is there; adapters are added."""
     if model.transformer.prompt is not None:
         raise UserError(
@@ -55,7 +55,7 @@ def apply(settings: TuneSettings, model: AnyModel, tokenizer: Tokenizer) -> None
     if settings.method == "lora":
         lora.add(model, settings.lora, settings.train.seed)
     if settings.method == "prompt":
-        ids = tokenizer.encode(settings.prompt.text) if settings.prompt.text else np.empty(0)
+        ids = tokenizer.encode(settings.prompt.text) if tokenizer and settings.prompt.text else np.empty(0)
         prompt.add(model, settings.prompt, settings.train.seed, ids.astype(np.int64))
 
 

@@ -1,15 +1,19 @@
-"""A study as one YAML file."""
+"""A study as one YAML file: what it asks, on which data, a model made or named, and the ways it is tuned."""
 
 from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
+from typing import Any
+
+from pydantic import Field
 
 from gpt2lab.core import settings as strict
 from gpt2lab.core.errors import UserError
-from gpt2lab.core.settings import Settings
+from gpt2lab.core.settings import Seed, Settings
 from gpt2lab.generate.settings import SamplingSettings
 from gpt2lab.model.settings import ModelSettings
+from gpt2lab.study.settings import SearchSettings, TuneSettings, tuning_defaults
 from gpt2lab.text.settings import ColumnSettings, PrepareSettings
 from gpt2lab.train.settings import TrainSettings
 
@@ -17,6 +21,8 @@ from gpt2lab.train.settings import TrainSettings
 class DataSettings(ColumnSettings):
     source: str
     """Built-in data, a named set, a file, a folder or a glob."""
+    local: str | None = None
+    """The folder that holds a named set's files."""
     tokenizer: str = "gpt2"
     """gpt2, builtin, own (trained on this very data), or a folder."""
 
@@ -28,11 +34,38 @@ class Recipe(Settings):
     """What the study answers."""
     data: DataSettings
     prepare: PrepareSettings = PrepareSettings()
-    model: ModelSettings
-    train: TrainSettings
+    base: str | None = None
+    """The model to tune; without it, `model` is pretrained on the data first."""
+    model: ModelSettings | None = None
+    train: TrainSettings | None = None
+    """Of the pretraining."""
+    tune: dict[str, Any] = Field(default_factory=dict)
+    """Settings that all variants share."""
+    variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """By name: the settings in which a tuning differs from the others."""
+    over: dict[str, str] = Field(default_factory=dict)
+    """What is searched before the variants are trained, and for the first of them: setting → a,b,c or low..high."""
+    search: SearchSettings = SearchSettings(retrain=False)
+    seeds: tuple[Seed, ...] = (1,)
+    """Every variant is trained once a seed."""
     prompts: tuple[str, ...] = ()
-    """Texts that the finished model continues."""
+    """Texts that every finished model continues."""
     samples: SamplingSettings = SamplingSettings()
+    published: dict[str, str] = Field(default_factory=dict)
+    """What a write-up says of itself, with what it counts; shown beside our own numbers, never compared in silence."""
+
+
+def tuning(recipe: Recipe, variant: str, base: str) -> TuneSettings:
+    """All settings of one variant: the method's own defaults, what all share, what it has alone."""
+    own = recipe.variants[variant]
+    shared = strict.merged(recipe.tune, own)
+    columns = recipe.data.model_dump(exclude={"tokenizer"}, exclude_none=True)
+    data = strict.merged({"data": columns, "prepare": recipe.prepare.as_dict()}, {"base": base})
+    values = strict.merged(strict.merged(tuning_defaults(shared.get("method")), data), shared)
+    try:
+        return strict.resolve(TuneSettings, values=values)
+    except UserError as error:
+        raise UserError(error.cause, place=f"{recipe.name}, variants.{variant}", way_out=error.way_out) from error
 
 
 def shipped() -> dict[str, str]:
@@ -53,4 +86,11 @@ def find(name: str) -> Path:
 
 
 def read(name: str, overrides: list[str]) -> Recipe:
-    return strict.resolve(Recipe, file=find(name), overrides=overrides)
+    recipe = strict.resolve(Recipe, file=find(name), overrides=overrides)
+    if recipe.base is None and (recipe.model is None or recipe.train is None):
+        raise UserError("a recipe names a base, or says how one is pretrained: model and train", place=name)
+    if recipe.base is not None and not recipe.variants:
+        raise UserError("a recipe with a base needs variants to tune", place=name)
+    for variant in recipe.variants:
+        tuning(recipe, variant, recipe.base or "")
+    return recipe

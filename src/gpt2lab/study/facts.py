@@ -1,0 +1,133 @@
+"""What follows from a recipe's settings before anything is read or trained: parameters, rows, steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gpt2lab.core import console
+from gpt2lab.core.console import counted
+from gpt2lab.model.config import GPT2_VOCABULARY, SIZES, GPT2Config, describe, parameter_count
+from gpt2lab.model.gpt2 import GPT2, GPT2Classifier
+from gpt2lab.model.reading import HUB_NAMES, find_model, read_config
+from gpt2lab.study import methods
+from gpt2lab.study.recipe import Recipe, tuning
+from gpt2lab.study.settings import TuneSettings
+from gpt2lab.text import named
+from gpt2lab.text.corpus import is_corpus, open_corpus
+from gpt2lab.train import groups
+from gpt2lab.train.plan import batch_rows, limits
+from gpt2lab.train.schedule import warmup_steps
+
+HUB_SIZES = dict(zip(HUB_NAMES, SIZES))  # gpt2 is small, gpt2-medium medium, …
+END_OF_TEXT = GPT2_VOCABULARY - 1
+
+
+def config_of(recipe: Recipe) -> GPT2Config:
+    """Of the base, known without its files where it is one of OpenAI's, or of the model to be pretrained."""
+    if recipe.base is None:
+        assert recipe.model is not None
+        own = recipe.data.tokenizer in ("builtin", "own")
+        vocabulary = recipe.prepare.vocabulary if own else GPT2_VOCABULARY
+        return recipe.model.config(vocabulary, vocabulary - 1)
+    return base_config(recipe.base)
+
+
+def base_config(base: str) -> GPT2Config:
+    name = base.removeprefix("openai-community/")
+    if name in HUB_SIZES and not Path(base).exists():
+        return GPT2Config(*SIZES[HUB_SIZES[name]], start_of_text=END_OF_TEXT, end_of_text=END_OF_TEXT)
+    return read_config(find_model(base))
+
+
+def of_variant(recipe: Recipe, name: str, config: GPT2Config) -> dict[str, Any]:
+    settings = tuning(recipe, name, recipe.base or "")
+    if recipe.variants[name].get("base"):
+        config = base_config(settings.base)
+    labels = _labels(settings)
+    total, trainable = _parameters(settings, config, labels)
+    train = settings.train
+    block = train.block or config.context - methods.soft_tokens(settings)
+    rows_a_step = batch_rows(train, block)
+    found: dict[str, Any] = {
+        "method": settings.method,
+        "task": settings.task,
+        "base": settings.base or "pretrained above",
+        "parameters": total,
+        "trainable": trainable,
+        "learning_rate": train.learning_rate,
+        "rows_a_step": rows_a_step,
+        "tokens_a_row": block,
+        "epochs": train.epochs,
+    }
+    rows = _rows(settings, block)
+    if rows is not None:
+        steps = min(limits(train, rows, rows_a_step, block).values())
+        found |= {"rows": rows, "steps": steps, "warmup_steps": warmup_steps(steps, train)}
+    return found
+
+
+def say(name: str, found: dict[str, Any], seeds: int) -> None:
+    size = f"{found['trainable']:,} of {found['parameters']:,} parameters move"
+    console.say(f"   {name}: {found['method']} on {found['base']}, {size}, rate {found['learning_rate']:g}")
+    length = f"{found['epochs']:g} epochs" if found["epochs"] else ""
+    if "steps" in found:
+        length = f"{length} = {counted(found['steps'], 'step')} over {counted(found['rows'], 'row')}".strip(" =")
+    rows = f"{counted(found['rows_a_step'], 'row')} of at most {found['tokens_a_row']:,} tokens a step"
+    console.say(f"      {rows}, {length or 'until its limit'}, {counted(seeds, 'seed')}")
+
+
+def pretraining(recipe: Recipe, config: GPT2Config) -> dict[str, Any]:
+    assert recipe.train is not None
+    block = recipe.train.block or config.context
+    rows = batch_rows(recipe.train, block)
+    found: dict[str, Any] = {"rows_a_step": rows, "tokens_a_row": block}
+    known = limits(recipe.train, None, rows, block)
+    if known:
+        steps = min(known.values())
+        found |= {"steps": steps, "warmup_steps": warmup_steps(steps, recipe.train), "tokens": steps * rows * block}
+    return found
+
+
+def describe_config(config: GPT2Config) -> tuple[str, int]:
+    return describe(config), parameter_count(config)
+
+
+def _labels(settings: TuneSettings) -> tuple[str, ...]:
+    if settings.task != "labels":
+        return ()
+    source = settings.data.source
+    if source in named.SETS:
+        return named.SETS[source].labels
+    if is_corpus(Path(source)):
+        return tuple(open_corpus(Path(source)).manifest["labels"])
+    return ("a class", "another")  # how many there are is known when the data are read
+
+
+def _parameters(settings: TuneSettings, config: GPT2Config, labels: tuple[str, ...]) -> tuple[int, int]:
+    """(all, those that move), counted on a model without numbers."""
+    from dataclasses import replace
+
+    config = replace(config, labels=labels)
+    with torch.device("meta"):
+        model = GPT2Classifier(config) if labels else GPT2(config)
+        methods.apply(settings, model, None)
+    train = settings.train.model_copy(update={"groups": methods.groups(settings, config)})
+    groups.freeze(model, train)
+    every = groups.Group("", dict(model.named_parameters()), 0, 0)
+    moving = groups.Group("", {name: p for name, p in every.parameters.items() if p.requires_grad}, 0, 0)
+    return every.count(config.vocabulary), moving.count(config.vocabulary)
+
+
+def _rows(settings: TuneSettings, block: int) -> int | None:
+    """Of training, where it is known without reading: of a corpus, or by a named set's published count."""
+    source = settings.data.source
+    if is_corpus(Path(source)):
+        split = open_corpus(Path(source)).split("train")
+        return len(split.starts) if settings.task == "labels" else -(-(split.tokens - 1) // block)
+    published = named.SETS[source].documents if source in named.SETS else None
+    if published and settings.task == "labels" and isinstance(settings.prepare.validation, float):
+        return round(published["train"] * (1 - settings.prepare.validation))
+    return None

@@ -1,0 +1,102 @@
+"""The shipped recipes say, offline, the numbers that the studies say of themselves; a small one of one's own runs."""
+
+import pytest
+import yaml
+
+from command_line import gpt2lab, last_json
+from gpt2lab.core import files
+from gpt2lab.model.reading import read_model
+from gpt2lab.study import recipe as recipes
+
+
+@pytest.fixture
+def planned(capsys):
+    def facts(name, *overrides):
+        assert gpt2lab("run", name, "--dry-run", "--json", *overrides) == 0
+        return last_json(capsys.readouterr().out)
+
+    return facts
+
+
+def test_agnews_trains_the_published_numbers_of_parameters_three_times(planned):
+    facts = planned("agnews")
+    trainable = {name: about["trainable"] for name, about in facts["variants"].items()}
+    assert trainable["full"] == 124_442_880
+    assert trainable["prompt"] == 18_432
+    assert trainable["partial-published"] == trainable["partial-described"] == 42_531_840
+    assert facts["seeds"] == [42, 43, 44]
+    full = facts["variants"]["full"]
+    assert (full["rows"], full["steps"]) == (108_000, 4219)  # 5 epochs of 90 % of 120,000 in batches of 128
+
+
+def test_wikitext2_medium_is_the_published_training(planned):
+    facts = planned("wikitext2-medium")
+    assert facts["parameters"] == 354_823_168
+    assert "4,671" in facts["published"]["blocks and steps"]
+    assert "1,752" in facts["published"]["blocks and steps"]
+    published = facts["variants"]["as-published"]
+    assert (published["rows_a_step"], published["tokens_a_row"], published["epochs"]) == (8, 512, 3)
+
+
+def test_wikitext2_full_and_lora(planned):
+    variants = planned("wikitext2-full-vs-lora")["variants"]
+    assert variants["full"]["trainable"] == 124_439_808
+    assert variants["lora"]["trainable"] == 294_912
+    assert variants["lora-all"]["trainable"] == 1_179_648
+
+
+def test_from_scratch_fantasy(planned):
+    facts = planned("from-scratch-fantasy")
+    assert (facts["parameters"], facts["steps"], facts["warmup_steps"]) == (124_439_808, 19_073, 200)
+    assert len(facts["over"]["train.learning_rate"].split(",")) == 6
+    assert facts["variants"]["full"]["rows_a_step"] == 64
+
+
+def test_every_variant_of_every_shipped_recipe_is_a_valid_tuning():
+    for name in recipes.shipped():
+        found = recipes.read(name, [])
+        for variant in found.variants:
+            assert recipes.tuning(found, variant, found.base or "base").method
+
+
+def test_a_wrong_setting_of_a_variant_is_named_with_its_variant(tmp_path, capsys):
+    path = tmp_path / "mine.yaml"
+    path.write_text(recipes.shipped()["agnews"].replace("{tokens: 20}", "{tokns: 20}"))
+    assert gpt2lab("run", path, "--dry-run") == 2
+    said = capsys.readouterr().err
+    assert "did you mean prompt.tokens" in said
+    assert "variants.prompt" in said
+
+
+def test_a_recipe_of_ones_own_pretrains_searches_and_tunes(tmp_path, capsys):
+    """Finished pieces are not made again; a variant that cannot be trained stops nothing else."""
+    mine = {
+        "name": "mine",
+        "question": "Does it run?",
+        "data": {"source": "builtin:fantasy", "tokenizer": "builtin"},
+        "prepare": {"vocabulary": 400},
+        "model": {"layers": 1, "heads": 1, "width": 16, "context": 32},
+        "train": {"steps": 4, "batch_rows": 8, "precision": "fp32"},
+        "tune": {"task": "text", "train": {"epochs": None, "steps": 3, "batch_rows": 8, "precision": "fp32"}},
+        "variants": {
+            "full": {"method": "full"},
+            "too-many": {"method": "prompt", "prompt": {"tokens": 32}},
+            "soft": {"method": "prompt", "prompt": {"tokens": 2}},
+        },
+        "over": {"train.learning_rate": "1e-3,1e-2"},
+        "prompts": ["<LOC>"],
+        "samples": {"max_new_tokens": 5},
+    }
+    path, out = tmp_path / "mine.yaml", tmp_path / "study"
+    path.write_text(yaml.safe_dump(mine))
+    assert gpt2lab("run", path, "--out", out) == 0
+    assert "too-many failed, and the study goes on" in capsys.readouterr().err
+    assert read_model(out / "runs" / "soft").transformer.soft_tokens == 2
+    best = files.read_json(out / "search" / "result.json")["best"]["point"]["train.learning_rate"]
+    stored = yaml.safe_load((out / "runs" / "full" / "run.yaml").read_text())
+    assert stored["train"]["learning_rate"] == float(best)
+    before = (out / "runs" / "full" / "run.json").stat().st_mtime_ns
+    assert gpt2lab("run", path, "--out", out) == 0
+    assert (out / "runs" / "full" / "run.json").stat().st_mtime_ns == before
+    page = (out / "report.html").read_text()
+    assert "What soft writes" in page
