@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import cache, partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from scipy import special, stats
 sys.path[0] = str(Path(__file__).parent.parent)
 
 from benchmarks.common import save, table  # noqa: E402
+
 from gpt2lab.measure import bootstrap, paired_accuracy  # noqa: E402
 from gpt2lab.measure.differences import paired_seeds, rank_correlation  # noqa: E402
 from gpt2lab.measure.intervals import over_seeds, wilson  # noqa: E402
@@ -106,7 +108,7 @@ def populations(data: Path) -> tuple[Numbers, Numbers, dict[str, int]]:
 
     def scored(texts: list[str]) -> Numbers:
         ids, starts = gpt2.encode_many(texts)
-        parts = [ids[begin:end].astype(np.int64) for begin, end in zip(starts[:-1], starts[1:])]
+        parts = [ids[begin:end].astype(np.int64) for begin, end in pairwise(starts)]
         return np.array([[len(part) - 1, *(nll(part) for nll in models)] for part in parts if len(part) > 1], float)
 
     with open_binary(data / "fineweb/fineweb_300_documents.json.xz") as file:

@@ -156,7 +156,7 @@ def test_a_seed_repeats_itself_and_another_one_says_nearly_the_same():
 
 @pytest.mark.parametrize("count", [20, 62])
 def test_95_of_100_intervals_of_perplexity_hold_the_truth(count):
-    """A short run of benchmarks/coverage.py: 600 corpora, whose share strays from 0.95 by 0.035 once in ten thousand."""
+    """A short run of benchmarks/coverage.py: 600 corpora, a share that strays by 0.035 once in ten thousand."""
     truth, held = np.exp(documents.MEAN_NLL), 0
     for number in range(600):
         top, _, tokens = documents.some(1000 + number, count)
