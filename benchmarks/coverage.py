@@ -54,13 +54,14 @@ def main() -> None:
         *seeds(random),
         *ranks(random),
     ):
-        print(row["interval"], row["setting"], row["n"], f"{100 * row['coverage']:.2f}", flush=True)
+        print(row["interval"], row["method"], row["setting"], row["n"], f"{100 * row['coverage']:.2f}", flush=True)
         rows.append(row)
     table(
-        ("interval", "setting", "n", "holds the truth, %", "too low / too high, %"),
+        ("interval", "method", "setting", "n", "holds the truth, %", "too low / too high, %"),
         [
             (
                 row["interval"],
+                row["method"],
                 row["setting"],
                 row["n"],
                 f"{100 * row['coverage']:.2f}",
@@ -85,15 +86,14 @@ def main() -> None:
 def row(interval: str, setting: str, n: int, low: Any, high: Any, truth: float, **more: Any) -> Row:
     low, high = np.asarray(low), np.asarray(high)
     below, above = float(np.mean(high < truth)), float(np.mean(low > truth))
-    width = float(np.median(high - low))
     return {
         "interval": interval,
         "setting": setting,
         "n": n,
         "coverage": round(1 - below - above, 4),
-        "below": below,
-        "above": above,
-        "median_width": width,
+        "below": round(below, 4),
+        "above": round(above, 4),
+        "median_width": float(f"{np.median(high - low):.4g}"),
         **more,
     }
 

@@ -234,13 +234,18 @@ def test_holm_of_nothing_is_nothing():
 
 
 def test_a_difference_of_documents_just_large_enough_is_shown_in_about_80_of_100_trials():
-    a, b, tokens = documents.some(11, count=400)
-    resolution = minimal_detectable(paired_ratio(a, b, tokens, resamples=FEW), count=62)
+    before = [paired_ratio(*documents.some(8000 + number), resamples=FEW) for number in range(60)]
+    resolution = np.mean([minimal_detectable(found) for found in before])
     shown = sum(
         paired_ratio(*documents.some(9000 + number, 62, resolution), seed=number, resamples=FEW).shown
         for number in range(400)
     )
-    assert shown / 400 == pytest.approx(0.8, abs=0.1)
+    assert shown / 400 == pytest.approx(0.8, abs=0.08)
+
+
+def test_four_times_the_documents_show_a_difference_of_nearly_half_the_size():
+    found = paired_ratio(*documents.some(12), resamples=FEW)
+    assert 0.4 < minimal_detectable(found, count=4 * 62) / minimal_detectable(found) < 0.5
 
 
 @pytest.mark.parametrize("discordant", [0.04, 0.2])

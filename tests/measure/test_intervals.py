@@ -42,8 +42,8 @@ def test_no_accuracy_of_no_items(right, count):
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=12), st.floats(0.5, 0.999))
 def test_over_seeds_is_the_t_interval(values, level):
     found = over_seeds(values, level)
-    expected = stats.t.interval(level, len(values) - 1, np.mean(values), stats.sem(values))
     if np.ptp(values) > 1e-6:
+        expected = stats.t.interval(level, len(values) - 1, np.mean(values), stats.sem(values))
         assert (found.low, found.high) == pytest.approx(expected, rel=1e-9, abs=1e-9)
     assert (found.note is None) is (len(values) > 2)
 
@@ -101,16 +101,14 @@ def test_the_order_of_documents_changes_nothing(rows, random):
 
 
 @settings(max_examples=30)
-@given(sums, st.floats(1e-3, 1e3), st.floats(1e-3, 1e3))
+@given(sums, st.integers(-9, 9), st.integers(-9, 9))
 def test_other_units_change_the_interval_as_they_change_the_value(rows, up, down):
     top, tokens = np.array(rows).T
     before, note = of_ratio(top, tokens, transform="none", resamples=FEW)
-    after, same_note = of_ratio(top * up, tokens * down, transform="none", resamples=FEW)
+    after, same_note = of_ratio(top * 2.0**up, tokens * 2.0**down, transform="none", resamples=FEW)
     assert note == same_note
     if before is not None:
-        assert (after.low, after.high) == pytest.approx(
-            (before.low * up / down, before.high * up / down), rel=1e-6, abs=1e-9 * top.sum() / tokens.sum() * up / down
-        )
+        assert (after.low, after.high) == (before.low * 2.0 ** (up - down), before.high * 2.0 ** (up - down))
 
 
 def test_a_document_in_which_nothing_was_scored_is_no_unit():

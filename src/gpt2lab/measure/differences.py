@@ -139,19 +139,21 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted.tolist()
 
 
-def minimal_detectable(
-    found: Difference, *, count: int | None = None, power: float = 0.8, level: float = 0.95
-) -> float | None:
+def minimal_detectable(found: Difference, *, count: int | None = None, power: float = 0.8) -> float | None:
     """The smallest true difference that a comparison like this one shows this often; with another count, on so many
     documents or items. None where nothing is known of the spread.
     """
-    count = count or found.n
+    if found.interval is None or found.error is None:
+        return None
+    count, level = count or found.n, found.interval.level
     if found.counts:
         discordant = (found.counts["only_a"] + found.counts["only_b"]) / found.n
         return _detectable_accuracy(discordant, count, power, level)
-    if found.error is None:
-        return None
-    return (deviate(level) + float(special.ndtri(power))) * found.error * math.sqrt(found.n / count)
+    if found.error == 0:
+        return 0.0
+    normal = deviate(level)
+    wider = (found.interval.half_width / found.error - normal) * min(1.0, found.n / count)  # what few documents cost
+    return (normal + wider + float(special.ndtri(power))) * found.error * math.sqrt(found.n / count)
 
 
 class RankCorrelation(NamedTuple):

@@ -36,6 +36,8 @@ def tango(only_a: int, only_b: int, count: int, level: float) -> tuple[float, fl
         return _score(only_a, only_b, count, difference) - edge
 
     low = optimize.root_scalar(beyond, args=(z,), bracket=(-1 + 1e-12, value)).root
+    if only_a == only_b:
+        return low, -low
     high = 1.0 if only_a == count else optimize.root_scalar(beyond, args=(-z,), bracket=(value, 1 - 1e-12)).root
     return low, high
 
