@@ -39,6 +39,7 @@ RESAMPLES = 999  # measured below: 9,999 give the same coverage
 SEED = 20_261_121
 VOCABULARY = 50_257
 LEVEL = 0.95
+PAIRS = ("a model of half the text", "another model of the same text")
 
 
 def main() -> None:
@@ -83,7 +84,7 @@ def main() -> None:
     )
 
 
-def row(interval: str, setting: str, n: int, low: Any, high: Any, truth: float, **more: Any) -> Row:
+def row(interval: str, setting: str, n: int, low: Any, high: Any, truth: Any, **more: Any) -> Row:
     low, high = np.asarray(low), np.asarray(high)
     below, above = float(np.mean(high < truth)), float(np.mean(low > truth))
     return {
@@ -98,13 +99,13 @@ def row(interval: str, setting: str, n: int, low: Any, high: Any, truth: float, 
     }
 
 
-# --- documents: tokens, NLL under one model, NLL under another
+# --- documents: tokens, NLL under one model, under one that saw half the text, under one that learned otherwise
 
 
 def populations(data: Path) -> tuple[Numbers, Numbers, dict[str, int]]:
     gpt2 = tokenizer.load(data / "gpt2-bpe")
     stream = gpt2.encode("\n".join(text_column(data / "wikipedia/short_articles_2021.jsonl.xz", 6000))).astype(np.int64)
-    models = [word_pairs(stream), word_pairs(stream[: len(stream) // 2])]
+    models = [word_pairs(stream), word_pairs(stream[: len(stream) // 2]), word_pairs(stream, caution=2.0)]
 
     def scored(texts: list[str]) -> Numbers:
         ids, starts = gpt2.encode_many(texts)
@@ -125,8 +126,11 @@ def text_column(path: Path, most: int | None = None) -> list[str]:
         return [json.loads(line)["text"] for line in file][:most]
 
 
-def word_pairs(ids: NDArray[np.int64]) -> Callable[[NDArray[np.int64]], float]:
-    """A model that looks one token back, mixed with frequencies (Witten and Bell): crude, and real on real text."""
+def word_pairs(ids: NDArray[np.int64], caution: float = 1.0) -> Callable[[NDArray[np.int64]], float]:
+    """A model that looks one token back, mixed with frequencies (Witten and Bell): crude, and real on real text.
+
+    More caution trusts the pairs less: another way to learn from the same text.
+    """
     frequency = (np.bincount(ids, minlength=VOCABULARY) + 0.5) / (len(ids) + 0.5 * VOCABULARY)
     pairs, seen = np.unique(ids[:-1] * VOCABULARY + ids[1:], return_counts=True)
     followed = np.bincount(ids[:-1], minlength=VOCABULARY)
@@ -136,7 +140,7 @@ def word_pairs(ids: NDArray[np.int64]) -> Callable[[NDArray[np.int64]], float]:
         wanted = text[:-1] * VOCABULARY + text[1:]
         place = np.minimum(np.searchsorted(pairs, wanted), len(pairs) - 1)
         count = np.where(pairs[place] == wanted, seen[place], 0)
-        total, different = followed[text[:-1]], kinds[text[:-1]]
+        total, different = followed[text[:-1]], caution * kinds[text[:-1]]
         return float(
             -np.log((count + different * frequency[text[1:]]) / np.maximum(total + different, 1) + 1e-12).sum()
         )
@@ -145,19 +149,27 @@ def word_pairs(ids: NDArray[np.int64]) -> Callable[[NDArray[np.int64]], float]:
 
 
 def described(documents: Numbers) -> dict[str, Any]:
-    tokens, first, second = documents.T
+    tokens, first, *others = documents.T
     return {
         "documents": len(documents),
         "tokens": {
-            "mean": float(tokens.mean()),
-            "coefficient of variation": float(tokens.std() / tokens.mean()),
-            "skewness": float(stats.skew(tokens)),
+            "mean": round(float(tokens.mean()), 1),
+            "coefficient of variation": round(float(tokens.std() / tokens.mean()), 3),
+            "skewness": round(float(stats.skew(tokens)), 3),
         },
-        "nll per token": float(first.sum() / tokens.sum()),
-        "spread between documents": float((first / tokens).std()),
-        "difference per token": float((first - second).sum() / tokens.sum()),
-        "its spread between documents": float(((first - second) / tokens).std()),
-        "correlation of the models": float(np.corrcoef(first / tokens, second / tokens)[0, 1]),
+        "nll per token": round(float(first.sum() / tokens.sum()), 4),
+        "its spread between documents": round(float((first / tokens).std()), 4),
+        "pairs": {
+            name: {
+                "difference per token": round(float((first - other).sum() / tokens.sum()), 4),
+                "its spread between documents": round(float(((first - other) / tokens).std()), 4),
+                "correlation": round(float(np.corrcoef(first / tokens, other / tokens)[0, 1]), 4),
+                "kurtosis of what a document adds": round(
+                    float(stats.kurtosis(first - other - (first - other).sum() / tokens.sum() * tokens)), 1
+                ),
+            }
+            for name, other in zip(PAIRS, others)
+        },
     }
 
 
@@ -182,10 +194,11 @@ def ratios(articles: Numbers, pages: Numbers, sizes: dict[str, int], random: np.
         ("prompts, an even score", 100, np.stack([ones, varied, 0.5 * varied + random.normal(0.3, 0.1, len(ones))], 1)),
     ]
     for setting, n, documents in settings:
-        tokens, first, second = documents.T
+        tokens, first, *others = documents.T
         yield from of_documents("of a ratio", setting, n, first, tokens, random)
-        yield from of_documents("paired, of a ratio", setting, n, first - second, tokens, random)
-    tokens, first, _ = articles.T
+        for pair, other in zip(PAIRS if len(others) > 1 else ("another model",), others):
+            yield from of_documents("paired, of a ratio", f"{setting}: {pair}", n, first - other, tokens, random)
+    tokens, first, *_ = articles.T
     yield from of_documents(
         "of a ratio", "WikiText-2 test, articles", sizes["test"], first, tokens, random, resamples=9_999, rivals=False
     )
@@ -254,6 +267,10 @@ def accuracies(random: np.random.Generator) -> Iterator[Row]:
     ):
         found = [interval(int(right), n) for right in random.binomial(n, share, REPETITIONS)]
         yield row("of an accuracy", setting, n, *edges_of(found), share, method="wilson", used=True)
+    for n in (100, 300):
+        shares = random.uniform(0.05, 0.95, REPETITIONS)
+        found = [interval(int(right), n) for right in random.binomial(n, shares)]
+        yield row("of an accuracy", "any share, 5 to 95 %", n, *edges_of(found), shares, method="wilson", used=True)
 
 
 def accuracy_differences(random: np.random.Generator) -> Iterator[Row]:

@@ -224,6 +224,7 @@ def test_one_seed_shows_nothing_and_equal_seeds_are_equal():
         paired_seeds([1, 2, 3], [1, 2])
 
 
+@settings(max_examples=20)  # each call of statsmodels collects garbage
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_is_statsmodels(p_values):
     assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])

@@ -67,18 +67,21 @@ def draw(random: np.random.Generator, resamples: int, documents: int) -> Numbers
 
 
 def standard_error(numerators: Numbers, denominators: Numbers) -> tuple[Numbers, Numbers]:
-    """Σnumerators / Σdenominators over the first axis, and its error by linearisation."""
-    documents, total = len(numerators), denominators.sum(axis=0)
+    """Σnumerators / Σdenominators over the first axis, and its error by leaving out one document at a time.
+
+    The linearised error is too small when a few long documents carry the weight, and intervals then hold less often.
+    """
+    total = denominators.sum(axis=0)
     value = numerators.sum(axis=0) / total
-    squares = ((numerators - value * denominators) ** 2).sum(axis=0)
-    error = np.sqrt(documents / (documents - 1) * squares) / total
+    moved = (numerators - value * denominators) / (total - denominators)
+    error = np.sqrt((moved**2).sum(axis=0))
     return value, np.where(error <= ROUNDING * np.abs(numerators).sum(axis=0) / total, 0.0, error)
 
 
 def stray(residuals: Numbers, denominators: Numbers, drawn: Numbers) -> Numbers:
     """|studentised shift| of each resample (rows), for each sample (columns) of documents (first axis).
 
-    One product with a table of counts gives all five sums that a resample's shift and error are made of.
+    Products with one table of counts give the five sums that a resample's shift and linearised error are made of.
     """
     documents = len(residuals)
     residuals, denominators = residuals.reshape(documents, -1), denominators.reshape(documents, -1)
