@@ -248,7 +248,7 @@ def losers(top: Numbers, bottom: Numbers, value: Numbers, error: Numbers, shifts
     return {
         "percentile": value + np.quantile(shifts, tails[:, 0], axis=0),
         "bca": value + np.transpose(bca),
-        "t by linearisation": (value - half, value + half),
+        "t with the same error": (value - half, value + half),
     }
 
 
