@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gpt2lab.core import console
 from gpt2lab.core.errors import UserError
 
 Numbers = NDArray[np.float64]
@@ -114,7 +115,7 @@ def scored(denominators: ArrayLike, *numerators: ArrayLike) -> tuple[Numbers, ..
 
 
 def too_few(documents: int) -> str:
-    return f"{documents} documents, and an interval needs at least {FEWEST_DOCUMENTS}"
+    return f"{console.counted(documents, 'document')}, and an interval needs at least {FEWEST_DOCUMENTS}"
 
 
 TOO_ALIKE = "too few documents differ from the rest for an interval"
