@@ -46,13 +46,18 @@ def endpoint(address: str | None, keys: Sequence[str], *, dry_run: bool = False)
             way_out="unset it, or write with the built-in grammar: --backend builtin",
         )
     name = _variable(chosen, keys)
-    if name is None and _origin(chosen) == _origin(_parsed(own, "OPENAI_BASE_URL")):
-        name = "OPENAI_API_KEY" if os.environ.get("OPENAI_API_KEY") else None
-        if not dry_run and name is None and chosen.hostname == urlsplit(OPENAI).hostname:
-            raise UserError(
-                "OPENAI_API_KEY is not set",
-                way_out="set it, let OPENAI_BASE_URL name another endpoint, or write offline: --backend builtin",
-            )
+    if (
+        name is None
+        and os.environ.get("OPENAI_API_KEY")
+        and _origin(chosen) == _origin(_parsed(own, "OPENAI_BASE_URL"))
+    ):
+        name = "OPENAI_API_KEY"
+    if name is None and not dry_run and _origin(chosen) == _origin(_parsed(OPENAI, "")):
+        elsewhere = os.environ.get("OPENAI_API_KEY") and "OPENAI_API_KEY belongs to the host of OPENAI_BASE_URL"
+        raise UserError(
+            f"there is no key for {chosen.netloc}: {elsewhere or 'OPENAI_API_KEY is not set'}",
+            way_out="set it, name another variable (--key HOST=VARIABLE), or write offline: --backend builtin",
+        )
     key = _key(name) if name and not dry_run else None
     if key and chosen.scheme == "http" and not _is_loopback(chosen):
         console.warn(f"{chosen.netloc} is spoken to without TLS: the network between can read the key")
