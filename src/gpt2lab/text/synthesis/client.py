@@ -17,7 +17,8 @@ from gpt2lab.text.synthesis.endpoint import Endpoint
 from gpt2lab.text.synthesis.settings import SynthesisRecipe
 
 NO_KEY = "none"  # the client wants one; it is taken out before anything is sent
-SENT = ("accept", "accept-encoding", "authorization", "connection", "content-length", "content-type", "host")
+RAW = "x-stainless-raw-response"  # by this header of its own the client knows that we read the answer ourselves
+SENT = ("accept", "accept-encoding", "authorization", "connection", "content-length", "content-type", "host", RAW)
 SHOWN = 300  # characters of an endpoint's own message
 OURS_TO_REPAIR = "correct the recipe's model or the request's options"
 
