@@ -1,4 +1,4 @@
-"""Killed anywhere and started again: exactly the requested number of texts, and no answer that was here is paid again."""
+"""Killed anywhere and started again: exactly the requested number of texts, and no answer is paid twice."""
 
 import os
 import random
@@ -63,9 +63,7 @@ def test_it_survives_a_death_at_every_open_write_fsync_and_rename(chat, tmp_path
         bill = summary["bill"]
         assert bill["answers"] == 3
         assert bill["without_an_answer"] <= USED.requests.concurrency
-        assert {path.name for path in out.parent.iterdir()} == {
-            *("p.jsonl", "p.txt", "p.summary.json", "p.journal")
-        }
+        assert {path.name for path in out.parent.iterdir()} == {*("p.jsonl", "p.txt", "p.summary.json", "p.journal")}
         if not died:
             break
         chat.requests.clear()
@@ -107,7 +105,11 @@ def wait_for(condition):
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_at_random_moments_it_goes_on_until_all_are_there(chat, tmp_path, seed):
     used = recipe(requests={"concurrency": 6, "retries": 9, "timeout": 20})
-    file, out, rng = recipe_file(tmp_path / "r.yaml", requests=used.requests.as_dict()), tmp_path / "p.jsonl", random.Random(seed)
+    file, out, rng = (
+        recipe_file(tmp_path / "r.yaml", requests=used.requests.as_dict()),
+        tmp_path / "p.jsonl",
+        random.Random(seed),
+    )
     journal = out.with_suffix(".journal")
 
     def moody(handler, seen):
@@ -145,7 +147,9 @@ def test_ctrl_c_waits_for_what_is_paid_prints_the_command_and_exits_130(chat, tm
     assert process.returncode == 130
     assert f"next: gpt2lab synthesize {file} --count 50 --out {out}" in err
     assert "of 50 texts are written and kept" in err
-    assert sum(in_journal(out.with_suffix(".journal")).values()) == len(chat.requests), "an answer under way was dropped"
+    assert sum(in_journal(out.with_suffix(".journal")).values()) == len(chat.requests), (
+        "an answer under way was dropped"
+    )
     assert not out.exists()
     chat.always = good
     assert fresh("synthesize", file, "--count", 50, "--out", out).returncode == 0

@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 def synthesize(
     arguments: RecipeName = None,
-    count: Annotated[int | None, typer.Option("--count", min=1, help="how many texts")] = None,
+    count: Annotated[int | None, typer.Option("--count", help="how many texts")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="NAME.jsonl; NAME.txt and NAME.summary.json come beside it")
     ] = None,
@@ -33,7 +33,7 @@ def synthesize(
     ] = Backend.api,
     max_cost: Annotated[
         float | None,
-        typer.Option("--max-cost", min=0, help="never spend more on this data set, in the recipe's currency"),
+        typer.Option("--max-cost", help="never spend more on this data set, in the recipe's currency"),
     ] = None,
     key: Annotated[
         list[str] | None,

@@ -170,7 +170,9 @@ def test_the_budget_is_never_exceeded_and_more_money_goes_on(chat, out):
 def test_what_may_have_been_paid_counts_against_the_budget(chat, out):
     chat.always = cut(60)
     with pytest.raises(Failed, match="the budget is used up"):
-        synthesize(recipe(checks={"fewest_words": 1}, requests={"retries": 100, "concurrency": 1}), out, 3, max_cost=2.0)
+        synthesize(
+            recipe(checks={"fewest_words": 1}, requests={"retries": 100, "concurrency": 1}), out, 3, max_cost=2.0
+        )
     assert len(chat.requests) <= 4  # a request is 0.5 at the most
 
 
@@ -252,7 +254,9 @@ def test_another_host_never_sees_the_key_not_even_through_a_redirect(chat, out, 
         assert len(other.requests) == 2
         assert not any(KEY in str(seen.headers) + str(seen.body) for seen in other.requests)
         monkeypatch.setenv("OTHER_KEY", "the-other-key")
-        synthesize(recipe(model={"address": other.address}), out.with_name("b.jsonl"), 1, keys=[f"{other.host}=OTHER_KEY"])
+        synthesize(
+            recipe(model={"address": other.address}), out.with_name("b.jsonl"), 1, keys=[f"{other.host}=OTHER_KEY"]
+        )
         assert other.requests[-1].headers["authorization"] == "Bearer the-other-key"
 
 
@@ -366,10 +370,10 @@ def test_prepare_reads_both_files(tmp_path):
     synthesize(recipe(checks={"fewest_words": 150, "most_words": 400}), tmp_path / "p.jsonl", 20, backend="builtin")
     (tmp_path / "tokenizer").mkdir()
     small().save(tmp_path / "tokenizer")
-    texts = [row["text"] for row in rows(tmp_path / "p.jsonl")]
+    written = [row["text"].encode() for row in rows(tmp_path / "p.jsonl")]
     settings = PrepareSettings(validation=0)
     for name, documents, size in [
-        ("p.jsonl", 20, sum(len(text.encode()) for text in texts)),
+        ("p.jsonl", 20, sum(map(len, written))),
         ("p.txt", 1, (tmp_path / "p.txt").stat().st_size),
     ]:
         made = prepare(str(tmp_path / name), tmp_path / f"{name}.corpus", str(tmp_path / "tokenizer"), settings)

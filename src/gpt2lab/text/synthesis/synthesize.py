@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import textwrap
 import threading
 from collections.abc import Coroutine, Sequence
@@ -41,6 +42,10 @@ def synthesize(
     dry_run: bool = False,
 ) -> dict[str, Any]:
     """The summary of the data set at `out`, written now or found finished. `keys` are HOST=VARIABLE."""
+    if count < 1:
+        raise UserError(f"--count is {count}", way_out="write one text or more")
+    if max_cost is not None and not 0 <= max_cost < math.inf:
+        raise UserError(f"--max-cost is {max_cost:g}", way_out="give an amount in the recipe's currency, or none")
     if backend == "api" and max_cost is not None and recipe.prices is None:
         raise UserError("a budget needs prices", place="--max-cost", way_out="prices.prompt=… prices.completion=…")
     places = outputs.places(out)
