@@ -199,6 +199,20 @@ def test_a_dead_endpoint_stops_the_work_and_keeps_what_is_there(chat, out):
     assert synthesize(recipe(), out, 3)["bill"]["answers"] == 3
 
 
+def test_pauses_grow_while_an_endpoint_is_out_of_order(chat, out):
+    chat.then(*[status(500)] * 3)
+    start = time.monotonic()
+    synthesize(recipe(requests={"concurrency": 1, "backoff": 0.2}), out, 1)
+    assert time.monotonic() - start > 0.2 + 0.4 + 0.8
+
+
+def test_as_many_requests_are_under_way_as_allowed_and_no_more_are_sent_than_needed(chat, out):
+    chat.always = slow(0.2)
+    synthesize(recipe(), out, 10)
+    assert chat.most_at_once == 4
+    assert len(chat.requests) == 10
+
+
 def test_retry_after_is_waited_for_and_a_pause_that_is_too_long_is_not(chat, out):
     chat.then(status(429, Retry_After="1.2"))
     start = time.monotonic()

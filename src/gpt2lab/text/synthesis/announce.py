@@ -9,22 +9,23 @@ from gpt2lab.core.console import counted
 from gpt2lab.core.errors import UserError
 from gpt2lab.text.synthesis.answers import Tokens
 from gpt2lab.text.synthesis.bill import estimate
+from gpt2lab.text.synthesis.endpoint import Endpoint
 from gpt2lab.text.synthesis.ledger import Ledger
 from gpt2lab.text.synthesis.settings import RequestSettings
 
 EXAMPLE = 300  # characters
 
 
-def announce(ledger: Ledger, host: str, key_from: str | None, max_cost: float | None) -> None:
+def announce(ledger: Ledger, endpoint: Endpoint | None, max_cost: float | None) -> None:
     """What will be written and what it may cost. A budget that cannot do is refused before anything is spent."""
     recipe, bill = ledger.recipe, ledger.bill
     have = f"; {len(ledger.accepted):,} are there" if ledger.accepted else ""
     console.say(f"{recipe.name}: {counted(ledger.count, 'text')}{have}")
-    if host == "builtin":
+    if endpoint is None:
         console.say("written by the built-in grammar: offline, at no cost")
         return
-    key = f"with the key from {key_from}" if key_from else "without a key"
-    console.say(f"written by {recipe.model.name} at {host}, {key}")
+    key = f"with the key from {endpoint.key_from}" if endpoint.key_from else "without a key"
+    console.say(f"written by {recipe.model.name} at {endpoint.host}, {key}")
     if not ledger.missing:
         return
     found = estimate(recipe, ledger.missing, bill, len(ledger.accepted))

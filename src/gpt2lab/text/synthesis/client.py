@@ -10,10 +10,11 @@ import math
 import time
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from gpt2lab.core.errors import UserError, missing_extra
 from gpt2lab.text.synthesis.answers import Answer, NoAnswer, Request, Tokens
-from gpt2lab.text.synthesis.endpoint import Endpoint
+from gpt2lab.text.synthesis.endpoint import Endpoint, origin
 from gpt2lab.text.synthesis.settings import SynthesisRecipe
 
 NO_KEY = "none"  # the client wants one; it is taken out before anything is sent
@@ -69,9 +70,8 @@ class ApiWriter:
         """Whatever the client takes from the environment (organisations, other headers) stays here."""
         for name in [name for name in request.headers if name.lower() not in SENT]:
             del request.headers[name]
-        if self.endpoint.key is None:
-            request.headers.pop("authorization", None)
-        else:
+        request.headers.pop("authorization", None)
+        if self.endpoint.key and origin(urlsplit(str(request.url))) == origin(urlsplit(self.endpoint.address)):
             request.headers["authorization"] = f"Bearer {self.endpoint.key}"
         request.headers["user-agent"] = "gpt2lab"
 

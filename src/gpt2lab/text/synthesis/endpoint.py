@@ -46,13 +46,9 @@ def endpoint(address: str | None, keys: Sequence[str], *, dry_run: bool = False)
             way_out="unset it, or write with the built-in grammar: --backend builtin",
         )
     name = _variable(chosen, keys)
-    if (
-        name is None
-        and os.environ.get("OPENAI_API_KEY")
-        and _origin(chosen) == _origin(_parsed(own, "OPENAI_BASE_URL"))
-    ):
+    if name is None and os.environ.get("OPENAI_API_KEY") and origin(chosen) == origin(_parsed(own, "OPENAI_BASE_URL")):
         name = "OPENAI_API_KEY"
-    if name is None and not dry_run and _origin(chosen) == _origin(_parsed(OPENAI, "")):
+    if name is None and not dry_run and origin(chosen) == origin(_parsed(OPENAI, "")):
         elsewhere = os.environ.get("OPENAI_API_KEY") and "OPENAI_API_KEY belongs to the host of OPENAI_BASE_URL"
         raise UserError(
             f"there is no key for {chosen.netloc}: {elsewhere or 'OPENAI_API_KEY is not set'}",
@@ -82,7 +78,8 @@ def _parsed(address: str, place: str) -> SplitResult:
     return found
 
 
-def _origin(address: SplitResult) -> tuple[str, str | None, int | None]:
+def origin(address: SplitResult) -> tuple[str, str | None, int | None]:
+    """Of an address with http or https: what must be the same for a key to go there."""
     return address.scheme, address.hostname, address.port or {"http": 80, "https": 443}[address.scheme]
 
 
@@ -105,7 +102,7 @@ def _variable(chosen: SplitResult, keys: Sequence[str]) -> str | None:
                 way_out="--key api.example.com=EXAMPLE_API_KEY",
             )
         scheme = "" if "://" in host else "http://" if _is_loopback(chosen) else "https://"
-        if _origin(_parsed(scheme + host, "--key")) != _origin(chosen):
+        if origin(_parsed(scheme + host, "--key")) != origin(chosen):
             raise UserError(
                 f"--key names another host than the model's, which is {chosen.scheme}://{chosen.netloc}",
                 way_out="name that host if it shall have the key, or correct the recipe's model.address",

@@ -57,7 +57,7 @@ def synthesize(
         found = endpoint(recipe.model.address, keys, dry_run=dry_run) if backend == "api" else None
         ledger = Ledger(recipe, count)
         ledger.replay(records)
-        announce(ledger, found.host if found else "builtin", found.key_from if found else None, max_cost)
+        announce(ledger, found, max_cost)
         if dry_run:
             return {"count": count, "missing": ledger.missing, "bill": ledger.bill.as_dict()}
         writer: Writer = ApiWriter(recipe, found) if found else GrammarWriter(recipe)

@@ -46,17 +46,19 @@ class Work:
             self._signals(),
             console.progress("synthesize", ledger.count, "texts", done=len(ledger.accepted)) as self.progress,
         ):
-            while self._start_more() or self.tasks:
+            self._start_more()
+            while self.tasks:
                 done, _ = await asyncio.wait(self.tasks, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     del self.tasks[task]
                     if not task.cancelled() and isinstance(error := task.exception(), Exception):
                         self.error = self.error or error
                         self.stop.set()
+                self._start_more()
         if ledger.missing:
             raise self.error or self._why_it_ended()
 
-    def _start_more(self) -> bool:
+    def _start_more(self) -> None:
         ledger = self.ledger
         while (
             not self.stop.is_set()
@@ -67,9 +69,8 @@ class Work:
             most = ledger.most(number)
             if not self._affordable(most):
                 ledger.ask_again(number)
-                return False
+                return
             self.tasks[asyncio.create_task(self._ask(number, most))] = most
-        return False
 
     def _affordable(self, most: Tokens) -> bool:
         if self.max_cost is None or not self.writer.costs:
