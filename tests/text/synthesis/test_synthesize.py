@@ -324,6 +324,14 @@ def test_a_file_of_somebody_else_is_not_written_over(chat, out):
     assert chat.requests == []
 
 
+def test_a_key_typed_on_the_command_line_is_refused_before_a_lock_could_name_it(chat, out, monkeypatch):
+    from gpt2lab.core import lock
+
+    monkeypatch.setattr(lock, "locked", lambda path: pytest.fail("the lock file holds the command line"))
+    with pytest.raises(UserError, match="never a key"):
+        synthesize(recipe(), out, 2, keys=[f"api.example.com={KEY}"])
+
+
 def test_seeds_are_sent_when_asked_for_and_differ_between_attempts(chat, out):
     chat.then(text("<LOC>no</LOC>"))
     synthesize(recipe(model={"send_seed": True}, requests={"concurrency": 1}), out, 2)

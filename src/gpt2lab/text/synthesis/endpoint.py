@@ -91,16 +91,23 @@ def _is_loopback(address: SplitResult) -> bool:
         return host == "localhost"
 
 
-def _variable(chosen: SplitResult, keys: Sequence[str]) -> str | None:
-    """The variable that the user named for this host."""
-    found = None
+def refuse_typed_keys(keys: Sequence[str]) -> None:
+    """Before the command line is written anywhere: what is no name of a variable may be the key itself."""
     for given in keys:
         host, _, name = given.rpartition("=")
-        if not host or not VARIABLE.fullmatch(name):  # never shown: it may be the key itself
+        if not host or not VARIABLE.fullmatch(name):
             raise UserError(
                 "--key takes a host and the name of an environment variable, never a key",
                 way_out="--key api.example.com=EXAMPLE_API_KEY",
             )
+
+
+def _variable(chosen: SplitResult, keys: Sequence[str]) -> str | None:
+    """The variable that the user named for this host."""
+    refuse_typed_keys(keys)
+    found = None
+    for given in keys:
+        host, _, name = given.rpartition("=")
         scheme = "" if "://" in host else "http://" if _is_loopback(chosen) else "https://"
         if origin(_parsed(scheme + host, "--key")) != origin(chosen):
             raise UserError(

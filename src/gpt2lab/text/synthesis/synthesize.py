@@ -19,7 +19,7 @@ from gpt2lab.text.synthesis import outputs
 from gpt2lab.text.synthesis.announce import announce, report
 from gpt2lab.text.synthesis.answers import Writer
 from gpt2lab.text.synthesis.client import ApiWriter
-from gpt2lab.text.synthesis.endpoint import endpoint
+from gpt2lab.text.synthesis.endpoint import endpoint, refuse_typed_keys
 from gpt2lab.text.synthesis.grammar import GrammarWriter
 from gpt2lab.text.synthesis.ledger import Ledger, Record
 from gpt2lab.text.synthesis.outputs import Places
@@ -48,6 +48,7 @@ def synthesize(
         raise UserError(f"--max-cost is {max_cost:g}", way_out="give an amount in the recipe's currency, or none")
     if backend == "api" and max_cost is not None and recipe.prices is None:
         raise UserError("a budget needs prices", place="--max-cost", way_out="prices.prompt=… prices.completion=…")
+    refuse_typed_keys(keys)
     places = outputs.places(out)
     plan = _plan(recipe, backend)
     with contextlib.nullcontext() if dry_run else lock.locked(places.lock):
