@@ -17,7 +17,7 @@ Known = Mapping[str, frozenset[int]]  # the runs of each evaluation set
 
 
 def runs(text: str, length: int = RUN) -> Iterator[int]:
-    """A hash of every thirteen words after one another; case and punctuation do not count."""
+    """A hash of every so many words after one another; case and punctuation do not count."""
     words = WORD.findall(text.lower())
     for start in range(len(words) - length + 1):
         joined = " ".join(words[start : start + length]).encode("utf-8", "replace")
