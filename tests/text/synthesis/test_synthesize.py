@@ -294,6 +294,18 @@ def test_a_finished_one_says_so_and_another_one_is_not_written_over(chat, out, c
     assert len(chat.requests) == 3
 
 
+def test_where_nothing_was_answered_a_mistake_can_be_repaired_in_place(chat, out):
+    chat.then(status(404), status(404))
+    with pytest.raises(UserError, match="answered 404"):
+        synthesize(recipe(model={"name": "mistyped"}, requests={"concurrency": 2}), out, 3)
+    assert synthesize(recipe(), out, 2)["plan"]["model"]["name"] == "some-model"
+    chat.then(cut(30), status(404))
+    with pytest.raises(UserError, match="answered 404"):
+        synthesize(recipe(requests={"concurrency": 1}), out.with_name("b.jsonl"), 3)
+    with pytest.raises(UserError, match="an unfinished data set with other settings"):  # the first may have been paid
+        synthesize(recipe(model={"name": "other"}), out.with_name("b.jsonl"), 3)
+
+
 def test_extending_writes_only_what_is_more(chat, out):
     synthesize(recipe(), out, 3)
     first = rows(out)

@@ -7,6 +7,7 @@ import contextlib
 import math
 import textwrap
 import threading
+from collections import Counter
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -125,6 +126,8 @@ def _finished(places: Places, records: list[Record], plan: Record, count: int, e
     if done and (changed or (more and not (extend and count > there["count"]))):
         hint = "add --extend to write more; " if more and not changed and count > there["count"] else ""
         raise _other("another data set is here", changed + more, places, hint)
+    if not done and not _began(records):
+        return None
     if foreign := [line for line in changed if not line.startswith("checks.")]:
         raise _other("an unfinished data set with other settings is here", foreign, places)
     if done and not more and summary and outputs.whole(places, summary):
@@ -139,6 +142,12 @@ def _finished(places: Places, records: list[Record], plan: Record, count: int, e
     for line in changed + more:
         console.say(f"{line}: what was answered is judged again, and kept where it fits")
     return None
+
+
+def _began(records: list[Record]) -> bool:
+    """Something was answered, or may have been paid: a wrong key or a mistyped model leave nothing to keep."""
+    kinds = Counter(record["kind"] for record in records)
+    return kinds["answer"] > 0 or kinds["sent"] > sum(record.get("paid") is False for record in records)
 
 
 def _changes(there: Record, wanted: Record) -> list[str]:
