@@ -25,6 +25,7 @@ def installed(tmp_path_factory):
 def test_the_wheel_holds_recipes_templates_types_and_licence(installed):
     names = zipfile.ZipFile(installed[1]).namelist()
     assert "gpt2lab/recipes/quickstart.yaml" in names
+    assert "gpt2lab/recipes/synthesis/fantasy-locations.yaml" in names
     assert "gpt2lab/study/templates/report.html.jinja" in names
     assert "gpt2lab/py.typed" in names
     assert any(name.endswith("LICENSE") for name in names)

@@ -8,7 +8,18 @@ import pytest
 from command_line import fresh, gpt2lab
 from gpt2lab import __version__
 
-HEAVY = ("torch", "transformers", "peft", "numpy", "tokenizers", "huggingface_hub", "pyarrow", "matplotlib", "scipy")
+HEAVY = (
+    "torch",
+    "transformers",
+    "peft",
+    "numpy",
+    "tokenizers",
+    "huggingface_hub",
+    "pyarrow",
+    "matplotlib",
+    "scipy",
+    "openai",
+)
 TALK = [
     ["--version"],
     ["--help"],
@@ -17,6 +28,8 @@ TALK = [
     ["evaluate", "--help"],
     ["generate", "--help"],
     ["run", "--help"],
+    ["synthesize", "--help"],
+    ["synthesize", "fantasy-locations"],
     ["recipe", "list"],
     ["recipe", "show", "quickstart"],
     ["recipe", "schema"],
@@ -42,7 +55,17 @@ def test_the_version_is_printed():
 
 
 VERBS = [
-    *(["quickstart"], ["prepare"], ["pretrain"], ["evaluate"], ["generate"], ["run"], ["report"], ["doctor"]),
+    *(
+        ["quickstart"],
+        ["prepare"],
+        ["pretrain"],
+        ["evaluate"],
+        ["generate"],
+        ["run"],
+        ["report"],
+        ["doctor"],
+        ["synthesize"],
+    ),
     *(["recipe", "list"], ["recipe", "show"], ["recipe", "copy"], ["recipe", "schema"]),
     *(["corpus", "show"], ["corpus", "preview"], ["corpus", "verify"]),
 ]

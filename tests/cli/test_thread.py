@@ -162,7 +162,7 @@ def test_doctor_shows_the_machine_and_what_extras_would_add(capsys):
     assert gpt2lab("doctor", "--json") == 0
     facts = last_json(capsys.readouterr().out)
     assert "GFLOP/s measured" in facts["speed"]["matrix product, fp32"]
-    assert set(facts["extras"]) == {"fast", "qlora", "track", "harness"}
+    assert set(facts["extras"]) == {"fast", "qlora", "track", "harness", "synthesize"}
     assert facts["offline"]["mode"].startswith("GPT2LAB_OFFLINE or HF_HUB_OFFLINE is set")
 
 

@@ -10,7 +10,20 @@ from typing import Annotated, Any
 import typer
 
 from gpt2lab import __version__
-from gpt2lab.cli import corpus, doctor, evaluate, finetune, generate, merge, prepare, pretrain, recipe, run, search
+from gpt2lab.cli import (
+    corpus,
+    doctor,
+    evaluate,
+    finetune,
+    generate,
+    merge,
+    prepare,
+    pretrain,
+    recipe,
+    run,
+    search,
+    synthesize,
+)
 from gpt2lab.core.errors import BAD_INPUT, FAILED, INTERRUPTED, Failed, Interrupted, UserError
 
 # typer carries its own click since 0.26; what both raise for a mistyped line is reached through what typer exports.
@@ -24,7 +37,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (run, prepare, pretrain, finetune, search, merge, evaluate, generate, doctor):
+for module in (run, prepare, pretrain, finetune, search, merge, evaluate, generate, synthesize, doctor):
     module.register(app)
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(corpus.app, name="corpus")

@@ -16,6 +16,7 @@ EXTRAS = {
     "qlora": (("bitsandbytes",), "4-bit base weights (for tuning, which is planned)"),
     "track": (("wandb", "tensorboard"), "training curves in W&B or TensorBoard (planned)"),
     "harness": (("lm-eval", "accelerate"), "any task of lm-evaluation-harness on our engine (planned)"),
+    "synthesize": (("openai",), "data sets written by a large model"),
 }
 
 

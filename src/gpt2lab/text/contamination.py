@@ -16,11 +16,11 @@ WORD = re.compile(r"\w+")
 Known = Mapping[str, frozenset[int]]  # the runs of each evaluation set
 
 
-def runs(text: str) -> Iterator[int]:
-    """A hash of every thirteen words after one another; case and punctuation do not count."""
+def runs(text: str, length: int = RUN) -> Iterator[int]:
+    """A hash of every so many words after one another; case and punctuation do not count."""
     words = WORD.findall(text.lower())
-    for start in range(len(words) - RUN + 1):
-        joined = " ".join(words[start : start + RUN]).encode("utf-8", "replace")
+    for start in range(len(words) - length + 1):
+        joined = " ".join(words[start : start + length]).encode("utf-8", "replace")
         yield int.from_bytes(hashlib.blake2b(joined, digest_size=8).digest(), "big")
 
 

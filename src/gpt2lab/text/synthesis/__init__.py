@@ -1,0 +1,1 @@
+"""Data sets that a large model writes: a template, an endpoint, a judge, a journal of paid answers."""
