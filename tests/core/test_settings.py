@@ -16,6 +16,7 @@ class Inner(Settings):
     tags: tuple[str, ...] = ()
     fused: bool = False
     kind: Literal["a", "b"] = "a"
+    size: Literal[32, 64] = 32
     extra: dict[str, int] | None = None
 
 
@@ -39,6 +40,7 @@ def test_overrides_are_typed_by_the_model(tmp_path):
         "train.tags=a,b",
         "train.fused=true",
         "train.extra={a: 1}",
+        "train.size=64",
     )
     assert found.train.model_dump() == {
         "learning_rate": 2e-4,
@@ -46,6 +48,7 @@ def test_overrides_are_typed_by_the_model(tmp_path):
         "tags": ("a", "b"),
         "fused": True,
         "kind": "a",
+        "size": 64,
         "extra": {"a": 1},
     }
 

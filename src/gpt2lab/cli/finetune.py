@@ -13,7 +13,7 @@ from gpt2lab.cli.common import Device, DryRun, Json, Quiet, only_values, prepare
 Base = Annotated[str | None, typer.Option("--base", help="the model to begin from")]
 TuneData = Annotated[str | None, typer.Option("--data", help="a corpus folder, or DATA to prepare on the way")]
 Local = Annotated[Path | None, typer.Option("--from", help="the folder that holds a named set's files")]
-Method = Annotated[str | None, typer.Option("--method", help="full, lora, prompt or partial")]
+Method = Annotated[str | None, typer.Option("--method", help="full, lora, qlora, prompt or partial")]
 Task = Annotated[str | None, typer.Option("--task", help="text or labels")]
 
 
@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 def groups() -> dict[str, str]:
     """The settings of a tuning."""
     own = {"data": "gpt2lab.study.settings:TuneDataSettings", "model": "gpt2lab.model.settings:DropoutSettings"}
-    own |= {name: f"gpt2lab.model.settings:{name.title()}Settings" for name in ("lora", "prompt", "partial")}
+    own |= {name: f"gpt2lab.model.settings:{name.title()}Settings" for name in ("lora", "qlora", "prompt", "partial")}
     return training.groups(**own, prepare="gpt2lab.text.settings:PrepareSettings")
 
 

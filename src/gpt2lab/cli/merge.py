@@ -23,6 +23,9 @@ def merge(
     precision: Annotated[
         str, typer.Option("--precision", help="how to store the weights: fp32, bf16 or fp16")
     ] = "fp32",
+    into_original: Annotated[
+        bool, typer.Option("--into-original", help="of a qlora adapter: into the base's weights before quantisation")
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -38,6 +41,6 @@ def merge(
     place = place_of(out)
     from gpt2lab.study import merge as merging
 
-    facts = merging.merge(source, place, precision)
+    facts = merging.merge(source, place, precision, into_original)
     console.next_command(f"gpt2lab evaluate {place} --data FILE")
     console.result({"model": str(place), **facts})

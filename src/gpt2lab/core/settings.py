@@ -175,7 +175,10 @@ def _typed(text: str, annotation: Any) -> Any:
         return yaml.safe_load(text)
     if origins & {list, tuple}:
         return [part.strip() for part in text.split(",")] if text else []
-    return text
+    choices = [
+        choice for kind in kinds if typing.get_origin(kind) is typing.Literal for choice in typing.get_args(kind)
+    ]
+    return next((choice for choice in choices if str(choice) == text), text)  # a choice may be a number
 
 
 def _alternatives(annotation: Any) -> list[Any]:

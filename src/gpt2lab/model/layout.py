@@ -9,7 +9,8 @@ from torch import Tensor
 
 from gpt2lab.model.gpt2 import GPT2, GPT2Classifier
 
-TURNED = ("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight")
+LINEAR = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")  # of a block
+TURNED = tuple(f"{name}.weight" for name in LINEAR)
 PADDED = ("wte.weight", "lm_head.weight")
 STORED_MASKS = re.compile(r"\.attn\.(bias|masked_bias)$")
 WRAPPERS = ("_orig_mod.", "module.")
@@ -33,6 +34,14 @@ def canonical(name: object) -> str | None:
 def parameters(model: GPT2 | GPT2Classifier) -> dict[str, torch.nn.Parameter]:
     """Every parameter once, by name; a tied head is the embedding."""
     return dict(model.named_parameters())
+
+
+def count(name: str, parameter: Tensor, vocabulary: int) -> int:
+    """How many numbers a parameter stands for: without rows that only pad, and two for each byte that packs two."""
+    packed = getattr(parameter, "quant_state", None)
+    if packed is not None:
+        return packed.shape.numel()
+    return parameter[:vocabulary].numel() if name.endswith(PADDED) else parameter.numel()
 
 
 def file_shape(name: str, parameter: Tensor, vocabulary: int) -> tuple[int, ...]:

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from gpt2lab.core import files, tensor_file
 from gpt2lab.core.errors import UserError
+from gpt2lab.model import layout, quantised
 from gpt2lab.model.gpt2 import GPT2, GPT2Classifier
 from gpt2lab.model.settings import LoraSettings
 
-ALL = ("attn.c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj")
 HEAD = "score."
 ADAPTER = "default"  # PEFT's name for the only one
 PREFIX = "base_model.model."  # of names in PEFT's files
@@ -22,6 +22,7 @@ PREFIX = "base_model.model."  # of names in PEFT's files
 
 def add(model: Any, settings: LoraSettings, seed: int) -> None:
     """Only the adapters move from here on, and a classifier's head; the tied head of a language model never does."""
+    quantised.prepare_for_peft()
     from peft import inject_adapter_in_model
 
     if settings.pissa and settings.dora:
@@ -55,11 +56,13 @@ def _matrices(model: nn.Module) -> dict[str, Tensor]:
 
 def _targets(model: nn.Module, wanted: tuple[str, ...]) -> list[str]:
     """Full names of the linear layers that are meant: by the end of their names, or `all`."""
-    ends = ALL if wanted == ("all",) else wanted
+    ends = layout.LINEAR if wanted == ("all",) else wanted
     linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear) and ".h." in name]
     if idle := [end for end in ends if not any(f".{name}".endswith(f".{end}") for name in linear)]:
         raise UserError(
-            f"no linear layer is named {idle[0]!r}", place="lora.targets", way_out=f"choose of {', '.join(ALL)}, or all"
+            f"no linear layer is named {idle[0]!r}",
+            place="lora.targets",
+            way_out=f"choose of {', '.join(layout.LINEAR)}, or all",
         )
     return [name for name in linear if any(f".{name}".endswith(f".{end}") for end in ends)]
 

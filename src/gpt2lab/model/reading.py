@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gpt2lab.core import console, files, hub
 from gpt2lab.core.errors import UserError
-from gpt2lab.model import checkpoints, layout, lora, prompt
+from gpt2lab.model import checkpoints, layout, lora, prompt, quantised
 from gpt2lab.model.config import GPT2Config, from_huggingface
 from gpt2lab.model.gpt2 import GPT2, VOCABULARY_MULTIPLE, GPT2Classifier, build
 from gpt2lab.model.pickle_free import damaged, read_pickle_free
@@ -28,6 +28,7 @@ WEIGHT_FILES = (
     "adapter_model.safetensors",
 )
 SIDE_FILES = ("config.json", "generation_config.json", *tokenizers.FILES)
+ABOUT = "gpt2lab.json"
 EMBEDDING = "transformer.wte.weight"
 ADAPTERS = {"LORA": lora.load, "PROMPT_TUNING": prompt.load}
 # Where the four names have lived since 2024; the short ones only redirect there.
@@ -40,11 +41,16 @@ def read_model(
     device: torch.device | str = "cpu",
     vocabulary_multiple: int = VOCABULARY_MULTIPLE,
     dropout: float | None = None,
+    into_original: bool = False,
 ) -> GPT2 | GPT2Classifier:
-    """A model folder, a run folder, a nanoGPT or llm.c checkpoint, or a Hub id, in fp32 and ready to evaluate."""
+    """A model folder, a run folder, a nanoGPT or llm.c checkpoint, or a Hub id, in fp32 and ready to evaluate.
+
+    An adapter trained on quantised weights is put on what those stand for, so that the model is the one that was
+    trained; with `into_original`, on the weights as they were before.
+    """
     place = find_model(source)
     if (place / "adapter_config.json").is_file():
-        model = read_with_adapter(place, vocabulary_multiple, dropout)
+        model = read_with_adapter(place, vocabulary_multiple, dropout, into_original)
         lora.merge(model)
         return model.to(device).eval()
     if place.is_file():
@@ -60,7 +66,10 @@ def read_model(
 
 
 def read_with_adapter(
-    folder: Path, vocabulary_multiple: int = VOCABULARY_MULTIPLE, dropout: float | None = None
+    folder: Path,
+    vocabulary_multiple: int = VOCABULARY_MULTIPLE,
+    dropout: float | None = None,
+    into_original: bool = False,
 ) -> GPT2 | GPT2Classifier:
     """The base, its head where the adapter has one, and the adapter beside its weights."""
     config = read_config(folder)
@@ -71,15 +80,24 @@ def read_with_adapter(
         raise UserError(
             f"an adapter of type {kind} cannot be read", place=folder, way_out=f"{' or '.join(ADAPTERS)} can"
         )
+    packed = _about(folder).get("quantised")
+    if packed and not into_original:
+        quantised.quantise(model, quantised.settings_of(packed, folder / ABOUT))
+        quantised.dequantise(model)
     ADAPTERS[kind](model, folder)
     return model.eval()
 
 
+def _about(folder: Path) -> dict[str, Any]:
+    """What our own file in an adapter's folder says; nothing where another program wrote the adapter."""
+    return files.read_json(folder / ABOUT) if (folder / ABOUT).is_file() else {}
+
+
 def _base_of(folder: Path) -> str | Path:
     """Where our own file says, checked by its hash; else where PEFT's says."""
-    if not (folder / "gpt2lab.json").is_file():
+    about = _about(folder)
+    if not about:
         return files.read_json(folder / "adapter_config.json")["base_model_name_or_path"]
-    about = files.read_json(folder / "gpt2lab.json")
     base = folder / about["base"]
     if weight_hash(find_model(base)) != about["base_weights"]:
         raise UserError("the adapter's base has other weights than the one it was tuned on", place=base)

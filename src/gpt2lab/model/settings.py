@@ -63,6 +63,13 @@ class LoraSettings(Settings):
     """LoRA+: the second factor's rate, as a multiple of the first's."""
 
 
+class QloraSettings(Settings):
+    block_size: Literal[32, 64, 128, 256, 512, 1024, 2048, 4096] = 64
+    """Weights that share one scale; the base's width must be a multiple of it."""
+    double_quantisation: bool = True
+    """Hold the scales themselves in 8 bits."""
+
+
 class PromptSettings(Settings):
     tokens: Positive = 20
     """Soft tokens before every text."""

@@ -12,6 +12,7 @@ from gpt2lab.core import console, hardware
 from gpt2lab.core.console import counted
 from gpt2lab.core.errors import UserError
 from gpt2lab.model.config import GPT2Config, describe, parameter_count
+from gpt2lab.model.quantised import packed_weights
 from gpt2lab.study.job import Job
 from gpt2lab.train import groups, memory
 from gpt2lab.train.objectives import untrained_loss
@@ -51,12 +52,16 @@ def announce(config: GPT2Config, model: nn.Module, plan: Plan, block: int, team:
     ]
     every = groups.Group("", dict(model.named_parameters()), 0, 0).count(config.vocabulary)
     frozen = every - sum(row[1] for row in table)
-    if frozen:
-        table.append(("frozen", frozen, "", ""))
+    packed = packed_weights(model)
+    if packed:
+        table.append(("frozen, in 4 bits", packed, "", ""))
+    if frozen > packed:
+        table.append(("frozen", frozen - packed, "", ""))
     console.table("what will be trained", ("group", "parameters", "highest rate", "weight decay"), table)
     return {
         "parameters": every,
         "trainable": {group.name: group.count(config.vocabulary) for group in parted},
+        "in_four_bits": packed,
         "steps": plan.steps,
         "warmup_steps": warmup_steps(plan.steps, train),
         "rows_a_step": plan.batch_rows,
@@ -69,10 +74,13 @@ def announce(config: GPT2Config, model: nn.Module, plan: Plan, block: int, team:
     }
 
 
-def check_room(config: GPT2Config, trainable: int, plan: Plan, block: int, out: Path) -> dict[str, int]:
+def check_room(
+    config: GPT2Config, trainable: int, plan: Plan, block: int, out: Path, packed: int = 0
+) -> dict[str, int]:
     """Memory and disk by calculation; what cannot fit is refused before anything is written."""
     number = plan.precision
-    memory_needed = memory.needed(config, trainable, plan.micro_batch * block, plan.settings, number, plan.device.type)
+    tokens = plan.micro_batch * block
+    memory_needed = memory.needed(config, trainable, tokens, plan.settings, number, plan.device.type, packed)
     saved = BYTES_A_WEIGHT_SAVED + (4 if plan.settings.average else 0)
     disk_needed = saved * trainable * (plan.settings.keep + 2) + 4 * parameter_count(config)
     there = hardware.device_memory(plan.device)

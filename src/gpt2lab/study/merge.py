@@ -18,8 +18,11 @@ ROWS, LENGTH = 8, 64  # of the texts that are compared
 SEED = 1
 
 
-def merge(source: str, out: Path, precision: str = "fp32") -> dict[str, Any]:
-    """Merged in fp32, then cast; the folder at `out` opens in transformers without PEFT."""
+def merge(source: str, out: Path, precision: str = "fp32", into_original: bool = False) -> dict[str, Any]:
+    """Merged in fp32, then cast; the folder at `out` opens in transformers without PEFT.
+
+    An adapter trained on quantised weights goes into what those stand for, which is exact; or `into_original`.
+    """
     if precision not in DTYPES:
         raise UserError(f"{precision!r} is no precision", place="--precision", way_out=f"choose of {', '.join(DTYPES)}")
     if out.exists():
@@ -30,7 +33,7 @@ def merge(source: str, out: Path, precision: str = "fp32") -> dict[str, Any]:
     apart = read_with_adapter(folder)
     if apart.transformer.prompt is not None:
         raise UserError("soft tokens cannot become weights: a prompt-tuned model stays an adapter", place=folder)
-    model = read_model(folder)
+    model = read_model(folder, into_original=into_original)
     write_model(out, model, tokenizer_of(folder), _card(model, source, precision), DTYPES[precision])
     moved = _moved(apart, read_model(out))
     facts = {"adapter": weight_hash(folder), "precision": precision, "logits_moved": moved, "weights": weight_hash(out)}

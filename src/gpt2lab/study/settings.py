@@ -9,11 +9,18 @@ from typing import Any, Literal
 from gpt2lab.core.errors import UserError
 from gpt2lab.core.settings import OVERRIDE, Positive, Seed, Settings, read_yaml, resolve
 from gpt2lab.generate.settings import SamplingSettings
-from gpt2lab.model.settings import DropoutSettings, LoraSettings, ModelSettings, PartialSettings, PromptSettings
+from gpt2lab.model.settings import (
+    DropoutSettings,
+    LoraSettings,
+    ModelSettings,
+    PartialSettings,
+    PromptSettings,
+    QloraSettings,
+)
 from gpt2lab.text.settings import ColumnSettings, PrepareSettings
 from gpt2lab.train.settings import Every, TrainSettings
 
-Method = Literal["full", "lora", "prompt", "partial"]
+Method = Literal["full", "lora", "qlora", "prompt", "partial"]
 Task = Literal["text", "labels"]
 
 
@@ -74,6 +81,7 @@ class TuneSettings(Settings):
     model: DropoutSettings = DropoutSettings()
     train: TrainSettings = TrainSettings()
     lora: LoraSettings = LoraSettings()
+    qlora: QloraSettings = QloraSettings()
     prompt: PromptSettings = PromptSettings()
     partial: PartialSettings = PartialSettings()
     sample: SampleSettings = SampleSettings()
@@ -152,7 +160,7 @@ def _is_number(text: str) -> bool:
 
 
 # Where nothing else is said: rates that published recipes for GPT-2 use for each method.
-RATES = {"full": 5e-5, "lora": 2e-4, "partial": 5e-5, "prompt": 5e-3}
+RATES = {"full": 5e-5, "lora": 2e-4, "qlora": 2e-4, "partial": 5e-5, "prompt": 5e-3}
 
 
 def tuning_defaults(method: str | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from torch import nn
 from gpt2lab.core import console, hardware, lock
 from gpt2lab.core.errors import Failed, Interrupted, UserError
 from gpt2lab.model.config import flops_per_token
+from gpt2lab.model.quantised import packed_weights
 from gpt2lab.study import announce, measured, run_folder, trackers
 from gpt2lab.study.job import Job
 from gpt2lab.study.run_folder import Intent
@@ -117,7 +118,7 @@ def _plan(settings: AnySettings, job: Job, model: nn.Module, device: torch.devic
     steps = min(ends.values()) if ends else 1
     epoch_ends = round(train.epochs * rows.rows) if train.epochs and ends["epochs"] == steps else None
     trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    fits = memory.micro_batch(job.config, trainable, block, count, train, precision, device)
+    fits = memory.micro_batch(job.config, trainable, block, count, train, precision, device, packed_weights(model))
     micro_batch = fits if train.micro_batch == "auto" else min(train.micro_batch, count)
     work = (
         flops_per_token(job.config, block)
@@ -144,7 +145,8 @@ def _plan(settings: AnySettings, job: Job, model: nn.Module, device: torch.devic
 def _decide(plan: Plan, job: Job, model: nn.Module, out: Path, team: Team) -> tuple[Plan, dict[str, Any]]:
     """What `auto` and time limits leave open is decided once. What cannot fit is refused before it is tried."""
     facts = announce.announce(job.config, model, plan, job.block, team)
-    facts |= announce.check_room(job.config, sum(facts["trainable"].values()), plan, job.block, out)
+    packed = facts["in_four_bits"]
+    facts |= announce.check_room(job.config, sum(facts["trainable"].values()), plan, job.block, out, packed)
     tried = trial.try_out(model, job.task.objective, job.task.rows, plan)
     plan = _same_for_all(_with_time_limit(replace(plan, micro_batch=tried.micro_batch), tried, team), team)
     facts |= announce.say_trial(tried, job, plan, team)

@@ -10,7 +10,7 @@ from typing import Literal
 from torch import nn
 
 from gpt2lab.core.errors import UserError
-from gpt2lab.model.layout import PADDED
+from gpt2lab.model import layout
 from gpt2lab.train.settings import GroupSettings, TrainSettings
 
 BLOCK = re.compile(r"(?:^|\.)h\.(\d+)\.")
@@ -31,10 +31,7 @@ class Group:
 
     def count(self, vocabulary: int) -> int:
         """Without the rows that only pad the vocabulary."""
-        return sum(
-            parameter[:vocabulary].numel() if name.endswith(PADDED) else parameter.numel()
-            for name, parameter in self.parameters.items()
-        )
+        return sum(layout.count(name, parameter, vocabulary) for name, parameter in self.parameters.items())
 
 
 def freeze(model: nn.Module, settings: TrainSettings) -> None:

@@ -11,16 +11,21 @@ from gpt2lab.train.settings import TrainSettings
 
 WIDTHS_A_LAYER = 16  # numbers that a block keeps for the way back, in widths: 7 of one width, 3 of qkv, 8 of the MLP, …
 WIDTHS_RECOMPUTED = 1  # only what enters each block
+BYTES_PACKED = 0.53  # half a byte, and the scale of a block
 SHARE = 0.8  # of the memory that may be planned with
 TOKENS_ON_A_CPU = 4096  # at once; more is not faster there
 
 
-def of_state(config: GPT2Config, trainable: int, settings: TrainSettings, precision: str) -> int:
-    """Weights, gradients, the optimizer's two numbers a weight, the copies that compute, the running mean."""
-    weights = parameter_count(config)
+def of_state(config: GPT2Config, trainable: int, settings: TrainSettings, precision: str, packed: int = 0) -> int:
+    """Weights, gradients, the optimizer's two numbers a weight, the copies that compute, the running mean.
+
+    `packed` weights are held in four bits, and the largest of their layers is unpacked at a time.
+    """
+    weights = parameter_count(config) - packed
+    unpacked = 6 * config.width * config.inner_width if packed else 0
     copies = 2 * weights if precision == "bf16" else 0
     average = 4 * trainable if settings.average else 0
-    return 4 * weights + 4 * trainable + 8 * trainable + copies + average
+    return 4 * weights + round(BYTES_PACKED * packed) + unpacked + 12 * trainable + copies + average
 
 
 def of_saving(trainable: int, settings: TrainSettings, kind: str) -> int:
@@ -36,11 +41,20 @@ def of_activations(config: GPT2Config, tokens: int, settings: TrainSettings, pre
     return tokens * widths * config.width * number
 
 
-def needed(config: GPT2Config, trainable: int, tokens: int, settings: TrainSettings, precision: str, kind: str) -> int:
+def needed(
+    config: GPT2Config,
+    trainable: int,
+    tokens: int,
+    settings: TrainSettings,
+    precision: str,
+    kind: str,
+    packed: int = 0,
+) -> int:
     chunk = 3 * int(CHUNK_BYTES.get(kind, CHUNK_BYTES["cuda"]))
-    state = of_state(config, trainable, settings, precision)
+    state = of_state(config, trainable, settings, precision, packed)
     passing = of_activations(config, tokens, settings, precision) + chunk
-    return state + max(passing, of_saving(trainable, settings, kind))
+    before_packing = 4 * parameter_count(config) if packed and kind == "cpu" else 0
+    return max(before_packing, state + max(passing, of_saving(trainable, settings, kind)))
 
 
 def micro_batch(
@@ -51,12 +65,13 @@ def micro_batch(
     settings: TrainSettings,
     precision: str,
     device: torch.device,
+    packed: int = 0,
 ) -> int:
     """The most rows, halved until they fit by calculation; a trial on the device has the last word on GPUs."""
     room = SHARE * hardware.device_memory(device)
     count = rows
     if device.type == "cpu":
         count = min(rows, max(1, TOKENS_ON_A_CPU // block))
-    while count > 1 and needed(config, trainable, count * block, settings, precision, device.type) > room:
+    while count > 1 and needed(config, trainable, count * block, settings, precision, device.type, packed) > room:
         count = -(-count // 2)
     return count
