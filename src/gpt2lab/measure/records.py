@@ -1,23 +1,69 @@
-"""One JSON a result, with everything that moves its value."""
+"""One JSON a result, with everything that moves its value; what each item gave stands in a file beside it."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from gpt2lab.core import environment, files, hardware
+from gpt2lab.core import console, environment, files, hardware, lines
+from gpt2lab.core.errors import UserError
+
+NEEDED = ("protocol", "settings", "model", "data")
 
 
 def write(folder: Path, record: dict[str, Any]) -> Path:
-    """Under a name made of what was measured, so that the same measurement replaces itself."""
-    what = [record["protocol"], record["model"]["weights"], record["data"]["hash"], record["settings"]]
-    name = re.sub(r"[^a-z0-9]+", "-", record["protocol"].lower())
-    path = folder / f"{name}-{files.fingerprint(what)[:10]}.json"
-    files.write_json(path, record)
+    """Under a name made of what was asked, so that the same measurement replaces itself.
+
+    `items`, where there are any, go to `NAME.items.jsonl`, and the record keeps that name and its hash.
+    """
+    path = folder / f"{_name(record)}.json"
+    stored = dict(record)
+    items = stored.pop("items", None)
+    if items is not None:
+        data = "".join(lines.encode(item) for item in items).encode("utf-8")
+        beside = path.with_suffix(".items.jsonl")
+        files.write_bytes(beside, data)
+        stored["items"] = {"file": beside.name, "count": len(items), "sha256": hashlib.sha256(data).hexdigest()}
+    files.write_json(path, stored)
     return path
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A record with its items, as it was before it was written."""
+    record = files.read_json(path)
+    if not isinstance(record, dict) or any(key not in record for key in NEEDED):
+        raise UserError("this is no record of a measurement", place=path)
+    about = record.get("items")
+    if about is not None:
+        beside = path.parent / str(about["file"])
+        data = beside.read_bytes() if beside.is_file() else b""
+        if hashlib.sha256(data).hexdigest() != about["sha256"]:
+            raise UserError("the file with what each item gave is missing or has changed", place=beside)
+        record["items"] = list(lines.read(beside))
+    return record
+
+
+def find(folder: Path, asked: dict[str, Any]) -> dict[str, Any] | None:
+    """The stored answer to the same question; a damaged one is named, and does not count."""
+    path = folder / f"{_name({'asked': asked})}.json"
+    if not path.is_file():
+        return None
+    try:
+        record = read(path)
+    except UserError as error:
+        console.warn(f"a stored result is damaged, so it is measured again: {error.cause} ({error.place})")
+        return None
+    return record if record.get("asked") == asked else None
+
+
+def precision_of(model: torch.nn.Module) -> str:
+    """Of the blocks: what a result says it was computed in."""
+    dtype = next(weight.dtype for name, weight in model.named_parameters() if name.endswith("ln_f.weight"))
+    return {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16", torch.float64: "fp64"}[dtype]
 
 
 def circumstances(device: torch.device, precision: str, seconds: float, tokens: int) -> dict[str, Any]:
@@ -30,3 +76,12 @@ def circumstances(device: torch.device, precision: str, seconds: float, tokens: 
         "peak_memory": hardware.peak_memory(device),
         **environment.record(),
     }
+
+
+def _name(record: dict[str, Any]) -> str:
+    """By the question where that is known, else by what was measured."""
+    asked = record.get("asked")
+    if asked is None:
+        what = [record["protocol"], record["model"]["weights"], record["data"]["hash"], record["settings"]]
+    protocol = str(asked["protocol"] if asked else record["protocol"])
+    return f"{re.sub(r'[^a-z0-9]+', '-', protocol.lower())}-{files.fingerprint(asked or what)[:10]}"

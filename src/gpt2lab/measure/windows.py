@@ -63,5 +63,5 @@ def rolling(tokens: int, window: int) -> Iterator[Window]:
     scored = 1
     while scored < tokens:
         stop = min(scored + window, tokens)
-        yield Window(max(0, stop - window - 1) if scored > 1 else 0, scored, stop)
+        yield Window(max(0, stop - window - 1), scored, stop)
         scored = stop
