@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gpt2lab.cli.common import Device, Json, Model, OtherTokenizer, Quiet, only_values, prepare_console, verb
+from gpt2lab.cli.common import Device, Json, Model, OtherTokenizer, Processes, Quiet, only_values, prepare_console, verb
 
 
 def register(app: typer.Typer) -> None:
@@ -16,37 +19,75 @@ def register(app: typer.Typer) -> None:
 
 def evaluate(
     arguments: Model = None,
-    protocol: Annotated[str, typer.Option("--protocol", help="one or more, with commas")] = "perplexity/token-window",
-    data: Annotated[str | None, typer.Option("--data", help="a text file, or a corpus folder")] = None,
+    protocol: Annotated[
+        str,
+        typer.Option(
+            "--protocol",
+            help="one or more, with commas: perplexity/token-window, perplexity/word, perplexity/blocks, "
+            "bits-per-byte, hellaswag/harness, hellaswag/completion, choices, lambada, labels, harness:TASK",
+        ),
+    ] = "perplexity/token-window",
+    data: Annotated[
+        str | None,
+        typer.Option("--data", help="a file, a folder, a glob, a corpus, a named set, builtin:… or hub:…"),
+    ] = None,
+    local: Annotated[Path | None, typer.Option("--from", help="the folder that holds a named set's files")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="the first so many items or documents alone")
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="measure again what is already known")] = False,
+    tasks: Annotated[
+        Path | None, typer.Option("--tasks-from", help="a folder with task files of lm-evaluation-harness")
+    ] = None,
     tokenizer: OtherTokenizer = None,
     device: Device = "auto",
+    processes: Processes = 1,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure a model: a model folder, a run, or a Hub id.
+    """Measure models: model folders, runs, or Hub ids. Every result is kept, and not measured twice.
 
     Example: gpt2lab evaluate runs/tiny --protocol perplexity/blocks --data corpora/docs
     """
-    from gpt2lab.core import console, hardware, settings
+    from gpt2lab.core import console, settings
     from gpt2lab.core.errors import UserError
     from gpt2lab.measure.settings import Evaluation
 
     prepare_console(json, quiet)
-    (model,), overrides = only_values(arguments, "one MODEL")
-    if data is None:
+    models, overrides = only_values(arguments, "one MODEL", None)
+    if not models:
+        only_values(arguments, "one MODEL")
+    names = [name.strip() for name in protocol.split(",") if name.strip()]
+    if data is None and not all(name.startswith("harness:") for name in names):
         raise UserError("what to measure on is missing", way_out="add --data FILE or --data CORPUS")
-    chosen = settings.resolve(Evaluation, overrides=overrides)
-    from gpt2lab.measure import evaluate as measuring
+    values = {"evaluate": {"limit": limit}} if limit else {}
+    chosen = settings.resolve(Evaluation, values=values, overrides=overrides)
+    if processes > 1:
+        from gpt2lab.study import launch
 
-    found = measuring.evaluate(model, protocol.split(","), data, chosen, hardware.choose_device(device), tokenizer)
-    rows = [
-        (
-            record["protocol"],
-            f"{record['value']:.4f}",
-            record["counts"]["tokens_scored"],
-            record["settings"].get("split", "all"),
-        )
-        for record in found
+        if not launch.is_member():
+            launch.processes(processes, shlex.join(["gpt2lab", *sys.argv[1:]]))
+            return
+    from gpt2lab.measure import evaluate as measuring
+    from gpt2lab.measure import showing
+
+    options = {"tokenizer": tokenizer, "local": local, "tasks_from": tasks, "again": again}
+    found = [
+        record for model in models for record in measuring.evaluate(model, names, data or "", chosen, device, **options)
     ]
-    console.table("", ("protocol", "perplexity, lower is better", "tokens scored", "split"), rows)
-    console.result(found[0] if len(found) == 1 else found)
+    for number, model in enumerate(models):
+        if len(models) > 1:
+            console.say(f"{model}:")
+        showing.show(found[number * len(names) : (number + 1) * len(names)])
+    console.next_command(_next(models[0], names, data))
+    without = [{key: value for key, value in record.items() if key != "items"} for record in found]
+    console.result(without[0] if len(found) == 1 else without)
+
+
+def _next(model: str, names: list[str], data: str | None) -> str:
+    """The next protocol that says something else of the same data, or a sample."""
+    others = {"perplexity/token-window": "bits-per-byte", "perplexity/word": "bits-per-byte",
+              "bits-per-byte": "perplexity/word", "hellaswag/completion": "hellaswag/harness"}  # fmt: skip
+    if (other := others.get(names[-1])) and other not in names:
+        return f"gpt2lab evaluate {shlex.quote(model)} --protocol {other} --data {shlex.quote(data or '')}"
+    return f'gpt2lab generate {shlex.quote(model)} --prompt "…"'

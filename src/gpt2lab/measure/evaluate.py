@@ -1,88 +1,190 @@
-"""A model, data and protocols become records."""
+"""A model, data and protocols become records. What was measured before under the same conditions is not done again."""
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from gpt2lab.core import console, files
+from gpt2lab import __version__
+from gpt2lab.core import console, files, hardware
 from gpt2lab.core.errors import UserError
-from gpt2lab.measure import perplexity, records
+from gpt2lab.measure import perplexity, plans, precision, records, texts
 from gpt2lab.measure.settings import Evaluation
+from gpt2lab.measure.texts import Texts
 from gpt2lab.model.gpt2 import GPT2
 from gpt2lab.model.reading import find_model, read_language_model, tokenizer_of, weight_hash
-from gpt2lab.text.corpus import is_corpus, open_corpus
-from gpt2lab.text.opening import open_binary
+from gpt2lab.text.corpus import Split, is_corpus, open_corpus
 from gpt2lab.text.tokenizer import Tokenizer
+from gpt2lab.train import processes
+from gpt2lab.train.processes import ALONE, Team
 
-PROTOCOLS = ("perplexity/token-window", "perplexity/blocks")
+NEVER_MOVE_A_VALUE = ("token_budget",)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What is measured and on what, read when it is first needed."""
+
+    source: str
+    data: str
+    settings: Evaluation
+    device: Any = "cpu"
+    other_tokenizer: str | None = None
+    local: Path | None = None  # the folder that holds a named set's files
+    tasks_from: Path | None = None  # the folder that holds task files of lm-evaluation-harness
+    team: Team = ALONE
+
+    @cached_property
+    def folder(self) -> Path:
+        return find_model(self.source)
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        about = self.folder / "gpt2lab.json"
+        base = {"base_weights": files.read_json(about).get("base_weights")} if about.is_file() else {}
+        return {"path": self.source, "weights": weight_hash(self.folder), **base}
+
+    @cached_property
+    def tokenizer(self) -> Tokenizer:
+        return tokenizer_of(self.folder, self.other_tokenizer)
+
+    @cached_property
+    def model(self) -> GPT2:
+        model = read_language_model(self.folder, device=self.device)
+        return precision.cast(model, self.settings.evaluate.precision)
+
+    @cached_property
+    def texts(self) -> Texts:
+        return texts.read(self.data, self.settings.data, self.local)
+
+    @cached_property
+    def split(self) -> Split:
+        """Of a corpus whose tokens this model can read."""
+        corpus = open_corpus(Path(self.data))
+        if self.tokenizer.hash != corpus.manifest["tokenizer"]["hash"]:
+            raise UserError(
+                "the corpus was made with another tokenizer than the model",
+                place=self.data,
+                way_out=f"prepare it with --tokenizer {self.source}, or measure bits-per-byte, which needs no tokens",
+            )
+        return corpus.split(texts.choose_split(corpus.splits, self.settings.data.split, self.data))
+
+    @property
+    def results(self) -> Path:
+        if (Path(self.source) / "run.json").is_file():
+            return Path(self.source) / "results"
+        return files.home() / "results" / self.identity["weights"][:16]
+
+
+@dataclass(frozen=True)
+class Family:
+    """Protocols that are measured together: how, and what identifies their data."""
+
+    measure: Callable[[Sequence[str], Bench], list[dict[str, Any]]]
+    data: Callable[[str, Bench], dict[str, Any]]
 
 
 def evaluate(
-    source: str, protocols: list[str], data: str, settings: Evaluation, device: Any, tokenizer: str | None = None
+    source: str,
+    protocols: Sequence[str],
+    data: str,
+    settings: Evaluation,
+    device: Any = "auto",
+    *,
+    tokenizer: str | None = None,
+    local: Path | None = None,
+    tasks_from: Path | None = None,
+    again: bool = False,
 ) -> list[dict[str, Any]]:
-    """One record a protocol, each also written to the model's results."""
-    if unknown := [name for name in protocols if name not in PROTOCOLS]:
-        raise UserError(f"there is no protocol {unknown[0]!r}", way_out=f"known: {', '.join(PROTOCOLS)}")
-    folder = find_model(source)
-    model = read_language_model(folder, device=device)
-    identity = {"path": source, "weights": weight_hash(folder)}
-    found = [
-        {
-            **_measure(name, model, tokenizer_of(folder, tokenizer), Path(data), settings),
-            "model": identity,
-            "data": _describe(Path(data)),
-        }
-        for name in protocols
-    ]
-    for record in found:
-        records.write(_results_folder(Path(source), identity["weights"]), record)
-    return found
-
-
-def _measure(name: str, model: GPT2, tokenizer: Tokenizer, data: Path, settings: Evaluation) -> dict[str, Any]:
-    if name == "perplexity/blocks":
-        if not is_corpus(data):
-            raise UserError(f"{name} is measured on a corpus", place=data, way_out="gpt2lab prepare DATA --out CORPUS")
-        corpus = open_corpus(data)
-        split = settings.data.split or next(
-            split for split in ("test", "validation", "train") if split in corpus.splits
-        )
-        if split == "train":
-            console.warn("this is the split that models are trained on; its perplexity says little about new text")
-        if tokenizer.hash != corpus.manifest["tokenizer"]["hash"]:
-            raise UserError(
-                "the corpus was made with another tokenizer than the model", place=data, way_out="prepare it again"
-            )
-        return perplexity.blocks(model, corpus.split(split), perplexity.context_for(model, settings.evaluate))
-    if is_corpus(data):
-        raise UserError(
-            f"{name} is defined on text, and this is a corpus of tokens",
-            place=data,
-            way_out="name the text the corpus was made from",
-        )
-    ids = tokenizer.encode(_text(data)).astype("int64")
-    return perplexity.token_window(model, ids, settings.evaluate)
-
-
-def _text(path: Path) -> str:
-    """A text file exactly as it stands, also a compressed one."""
-    with open_binary(path) as file:
-        content = file.read()
+    """One record a protocol, each also kept among the model's results."""
+    for name in protocols:
+        family_of(name)
+    plans.refuse_idle(settings, protocols)
+    place = processes.own_device(hardware.choose_device(device) if isinstance(device, str) else device)
+    team = processes.join(place)
+    if not team.leads:
+        console.configure("quiet")
     try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise UserError(
-            f"not UTF-8: {error.reason}", place=f"{path}, line {line}", way_out="save it as UTF-8"
-        ) from error
+        bench = Bench(source, data, settings, place, tokenizer, local, tasks_from, team)
+        return _evaluate(list(dict.fromkeys(protocols)), bench, again)
+    finally:
+        processes.leave()
 
 
-def _describe(data: Path) -> dict[str, Any]:
-    return {"path": str(data), "hash": open_corpus(data).hash if is_corpus(data) else files.sha256(data)}
+def family_of(name: str) -> Family:
+    if name not in PROTOCOLS:
+        close = difflib.get_close_matches(name, PROTOCOLS, n=1)
+        known = f"known: {', '.join(PROTOCOLS)}"
+        raise UserError(f"there is no protocol {name!r}", way_out=f"did you mean {close[0]}?" if close else known)
+    return PROTOCOLS[name]
 
 
-def _results_folder(source: Path, weights: str) -> Path:
-    if (source / "run.json").is_file():
-        return source / "results"
-    return files.home() / "results" / weights[:16]
+def _evaluate(protocols: list[str], bench: Bench, again: bool) -> list[dict[str, Any]]:
+    questions = {name: _asked(name, bench) for name in protocols}
+    found: dict[str, dict[str, Any]] = {}
+    for name, asked in questions.items():
+        before = None if again or asked is None else records.find(bench.results, asked)
+        if before is not None:
+            console.say(f"{name}: already measured, with the same model, data and settings; --again measures it again")
+            found[name] = before
+    missing = [name for name in protocols if name not in found]
+    for family in dict.fromkeys(family_of(name).measure for name in missing):
+        names = [name for name in missing if family_of(name).measure is family]
+        for name, record in zip(names, family(names, bench), strict=True):
+            found[name] = _complete(record, name, bench, questions[name])
+    return [found[name] for name in protocols]
+
+
+def _asked(name: str, bench: Bench) -> dict[str, Any] | None:
+    """Everything that decides the result; None where that cannot be known before."""
+    data = family_of(name).data(name, bench)
+    if "hash" not in data:
+        return None
+    chosen = bench.settings.evaluate.as_dict()
+    idle = [*NEVER_MOVE_A_VALUE, *(key for key, users in plans.WHO_USES.items() if name not in users)]
+    return {
+        "protocol": name,
+        "gpt2lab": __version__,
+        "model": {key: value for key, value in bench.identity.items() if key != "path"},
+        "tokenizer": bench.tokenizer.hash,
+        "data": data["hash"],
+        "evaluate": {key: value for key, value in chosen.items() if key not in idle},
+        "columns": bench.settings.data.as_dict(),
+    }
+
+
+def _complete(record: dict[str, Any], name: str, bench: Bench, asked: dict[str, Any] | None) -> dict[str, Any]:
+    data = {**family_of(name).data(name, bench), **({"source": record["data"]} if "data" in record else {})}
+    complete = {**record, "model": {**bench.identity, "tokenizer": bench.tokenizer.hash}, "data": data, "asked": asked}
+    if bench.team.leads:
+        records.write(bench.results, complete)
+    return complete
+
+
+def _perplexities(names: Sequence[str], bench: Bench) -> list[dict[str, Any]]:
+    budget = bench.settings.evaluate.token_budget
+    return [
+        perplexity.measure(bench.model, plan, token_budget=budget, team=bench.team)
+        for plan in [
+            plans.plan(name, _material(name, bench), bench.tokenizer, bench.model.window, bench.settings)
+            for name in names
+        ]
+    ]
+
+
+def _material(name: str, bench: Bench) -> Texts | Split:
+    return bench.split if name == "perplexity/blocks" and is_corpus(Path(bench.data)) else bench.texts
+
+
+def _text(name: str, bench: Bench) -> dict[str, Any]:
+    material = _material(name, bench)
+    if isinstance(material, Split):
+        return {"path": bench.data, "hash": open_corpus(Path(bench.data)).hash, "split": material.name}
+    return {"path": bench.data, "hash": material.hash, "split": material.split, "form": material.form}
+
+
+PROTOCOLS: dict[str, Family] = dict.fromkeys(plans.NAMES, Family(_perplexities, _text))

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from gpt2lab.core import console
 from gpt2lab.core.errors import UserError
-from gpt2lab.measure import intervals, plans
+from gpt2lab.measure import intervals, plans, precision
 from gpt2lab.measure.likelihood import Question, score
 from gpt2lab.measure.plans import Plan
-from gpt2lab.measure.records import circumstances, precision_of
+from gpt2lab.measure.records import circumstances
 from gpt2lab.measure.settings import Evaluation
 from gpt2lab.measure.streams import Stream, owners
 from gpt2lab.measure.windows import Window
@@ -68,10 +68,10 @@ def measure(
         },
         "sum_nll": float(sums.nll.sum()),
         **_also(plan.per, sums.of(there), sizes),
-        "settings": {**plan.settings, "precision": precision_of(model)},
+        "settings": {**plan.settings, "precision": precision.of(model)},
         "seed": SEED,
         "seconds": seconds,
-        "circumstances": circumstances(device, precision_of(model), seconds, scored),
+        "circumstances": circumstances(device, precision.of(model), seconds, scored),
         "items": _items(sums, sizes, there),
     }
 

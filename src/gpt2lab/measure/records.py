@@ -60,12 +60,6 @@ def find(folder: Path, asked: dict[str, Any]) -> dict[str, Any] | None:
     return record if record.get("asked") == asked else None
 
 
-def precision_of(model: torch.nn.Module) -> str:
-    """Of the blocks: what a result says it was computed in."""
-    dtype = next(weight.dtype for name, weight in model.named_parameters() if name.endswith("ln_f.weight"))
-    return {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16", torch.float64: "fp64"}[dtype]
-
-
 def circumstances(device: torch.device, precision: str, seconds: float, tokens: int) -> dict[str, Any]:
     """What was measured on the side and never decides whether two results compare."""
     return {

@@ -70,7 +70,7 @@ def pages(paths: Iterator[Path]) -> Rows:
 
 
 def begins_page(line: str) -> bool:
-    """By the rule of the harness' own data set: a heading of the first level, whatever else stands between its marks."""
+    """By the rule of the harness' own data set: a heading of the first level, whatever stands between its marks."""
     heading = line.replace("= = =", "===").replace("= =", "==").strip()
     return heading.startswith("= ") and heading.endswith(" =")
 
@@ -201,7 +201,7 @@ def open_set(name: str, local: Path | None, *, as_released: bool = False) -> Sou
     if not present:
         known = ", ".join(name for names in chosen.local.values() for name in names)
         raise UserError(f"no file of {name} is here", place=local, way_out=f"known names, plain or compressed: {known}")
-    for split in chosen.local.keys() - present.keys():
+    for split in sorted(chosen.local.keys() - present.keys()) if not as_released else ():
         console.warn(f"no {split} split: {local} holds no {' or '.join(chosen.local[split])}")
     return LocalSet(name, chosen, present)
 
