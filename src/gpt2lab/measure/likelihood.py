@@ -67,14 +67,16 @@ def score(
     model: GPT2,
     questions: Sequence[Question],
     *,
+    window: int | None = None,
     token_budget: int | None = None,
     team: Team = ALONE,
     progress: Progress | None = None,
 ) -> list[list[Answer]]:
-    """For each question an answer a continuation. Progress counts questions."""
+    """For each question an answer a continuation. `window` may be less than the model's. Progress counts questions."""
+    window = min(window or model.window, model.window)
     device = model.transformer.wte.weight.device
     hardware.keep_pages()
-    rows, tokens = _rows(questions, model)
+    rows, tokens = _rows(questions, model, window)
     budget = token_budget or TOKENS_AT_ONCE.get(device.type, 16384)
     values, greedy = np.zeros(tokens), np.zeros(tokens)
     was_training = model.training
@@ -88,10 +90,10 @@ def score(
                 progress.advance(sum(row.completes for row in batch))
     model.train(was_training)
     _gather([values, greedy], device, team)
-    return _answers(questions, values, greedy, model.window)
+    return _answers(questions, values, greedy, window)
 
 
-def _rows(questions: Sequence[Question], model: GPT2) -> tuple[list[_Row], int]:
+def _rows(questions: Sequence[Question], model: GPT2, window: int) -> tuple[list[_Row], int]:
     """Every continuation in one row, and how many tokens are scored."""
     rows, place = [], 0
     for number, question in enumerate(questions, 1):
@@ -103,13 +105,13 @@ def _rows(questions: Sequence[Question], model: GPT2) -> tuple[list[_Row], int]:
         branches: dict[int, list[_Branch]] = {}
         for ids in question.continuations:
             if len(ids):
-                kept = _kept(question, ids, model.window, number)
+                kept = _kept(question, ids, window, number)
                 branches.setdefault(kept, []).append(_Branch(ids, place))
                 place += len(ids)
         of_question = [
             (question.context[len(question.context) - kept :], group)
             for kept, together in branches.items()
-            for group in _that_fit(together, model.window - kept)
+            for group in _that_fit(together, window - kept)
         ]
         last = len(of_question) - 1
         rows += [_Row(context, group, int(index == last)) for index, (context, group) in enumerate(of_question)]

@@ -67,6 +67,12 @@ class HubSource:
                 for path in map(self._fetch, files):
                     yield from FileSource([path], self.columns, split).pieces()
 
+    def paths(self, *splits: str) -> list[Path]:
+        """The files of the first of these splits that there is, else all."""
+        by_split = {split: [file for file in self.found[1] if split_of(file.path) == split] for split in splits}
+        chosen = next((files for files in by_split.values() if files), self.found[1])
+        return [self._fetch(file) for file in chosen]
+
     def describe(self) -> dict[str, Any]:
         files = {file.path: file.sha256 or file.git_blob for file in self.found[1]}
         about = {**dict(self.about), "columns": self.columns.describe()}
