@@ -38,3 +38,14 @@ class DataSettings(ColumnSettings):
 class Evaluation(Settings):
     evaluate: EvaluateSettings = EvaluateSettings()
     data: DataSettings = DataSettings()
+
+
+class TextColumns(Settings):
+    text: tuple[str, ...] | None = None
+    """Which keys or columns of rows hold the text; several are joined by a line end."""
+
+
+class Prediction(Settings):
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Of the model's own arithmetic."""
+    data: TextColumns = TextColumns()
