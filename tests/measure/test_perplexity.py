@@ -63,9 +63,7 @@ def test_documents_partition_the_scored_tokens_of_a_stream():
     assert record["settings"]["join"] == "documents by a blank line"
     whole = "\n\n".join(DOCUMENTS)
     assert record["counts"]["tokens_scored"] == len(small().encode(whole)) - 1
-    assert [item["bytes"] for item in record["items"]][:2] == [
-        len(f"{text}\n\n".encode()) for text in DOCUMENTS[:2]
-    ]
+    assert [item["bytes"] for item in record["items"]][:2] == [len(f"{text}\n\n".encode()) for text in DOCUMENTS[:2]]
     assert record["counts"]["bytes"] == len(whole.encode())
     assert sum(item["nll"] for item in record["items"]) == pytest.approx(record["sum_nll"])
     assert record["interval"]["low"] < record["value"] < record["interval"]["high"]

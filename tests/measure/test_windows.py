@@ -28,7 +28,9 @@ def test_rolling_scores_every_token_after_the_prefix_once_with_at_most_a_window_
 
 
 @given(LENGTHS, CONTEXTS)
-def test_blocks_score_every_token_but_the_first_and_group_texts_leaves_out_the_first_of_each_and_the_rest(tokens, block):
+def test_blocks_score_every_token_but_the_first_and_group_texts_leaves_out_the_first_of_each_and_the_rest(
+    tokens, block
+):
     assert scored(windows.blocks(tokens, block)) == list(range(1, tokens))
     whole = tokens // block * block
     assert scored(windows.group_texts(tokens, block)) == [place for place in range(whole) if place % block]

@@ -12,12 +12,15 @@ from typing import Any
 from gpt2lab import __version__
 from gpt2lab.core import console, files, hardware
 from gpt2lab.core.errors import UserError
-from gpt2lab.measure import perplexity, plans, precision, records, texts
+from gpt2lab.measure import choices, labels, lambada, perplexity, plans, precision, records, texts
 from gpt2lab.measure.settings import Evaluation
 from gpt2lab.measure.texts import Texts
 from gpt2lab.model.gpt2 import GPT2
-from gpt2lab.model.reading import find_model, read_language_model, tokenizer_of, weight_hash
+from gpt2lab.model.reading import find_model, read_language_model, read_model, tokenizer_of, weight_hash
 from gpt2lab.text.corpus import Split, is_corpus, open_corpus
+from gpt2lab.text.items import Items
+from gpt2lab.text.items import read as read_items
+from gpt2lab.text.sources import chosen_columns, open_source
 from gpt2lab.text.tokenizer import Tokenizer
 from gpt2lab.train import processes
 from gpt2lab.train.processes import ALONE, Team
@@ -58,6 +61,10 @@ class Bench:
         return precision.cast(model, self.settings.evaluate.precision)
 
     @cached_property
+    def items(self) -> Items:
+        return read_items(self.data, self.local, self.settings.evaluate.limit)
+
+    @cached_property
     def texts(self) -> Texts:
         return texts.read(self.data, self.settings.data, self.local)
 
@@ -84,7 +91,7 @@ class Bench:
 class Family:
     """Protocols that are measured together: how, and what identifies their data."""
 
-    measure: Callable[[Sequence[str], Bench], list[dict[str, Any]]]
+    measure: Callable[[Sequence[str], Bench], list[dict[str, Any]]]  # a record a name, in their order
     data: Callable[[str, Bench], dict[str, Any]]
 
 
@@ -159,7 +166,14 @@ def _asked(name: str, bench: Bench) -> dict[str, Any] | None:
 
 def _complete(record: dict[str, Any], name: str, bench: Bench, asked: dict[str, Any] | None) -> dict[str, Any]:
     data = {**family_of(name).data(name, bench), **({"source": record["data"]} if "data" in record else {})}
-    complete = {**record, "model": {**bench.identity, "tokenizer": bench.tokenizer.hash}, "data": data, "asked": asked}
+    stated = {"precision": bench.settings.evaluate.precision, **record["settings"]}
+    complete = {
+        **record,
+        "settings": stated,
+        "model": {**bench.identity, "tokenizer": bench.tokenizer.hash},
+        "data": data,
+        "asked": asked,
+    }
     if bench.team.leads:
         records.write(bench.results, complete)
     return complete
@@ -187,4 +201,48 @@ def _text(name: str, bench: Bench) -> dict[str, Any]:
     return {"path": bench.data, "hash": material.hash, "split": material.split, "form": material.form}
 
 
-PROTOCOLS: dict[str, Family] = dict.fromkeys(plans.NAMES, Family(_perplexities, _text))
+def _choices(names: Sequence[str], bench: Bench) -> list[dict[str, Any]]:
+    chosen = bench.settings.evaluate
+    return choices.measure(
+        names, bench.model, bench.tokenizer, bench.items,
+        context=_context(bench), token_budget=chosen.token_budget, team=bench.team,
+    )  # fmt: skip
+
+
+def _lambada(names: Sequence[str], bench: Bench) -> list[dict[str, Any]]:
+    budget = bench.settings.evaluate.token_budget
+    return [
+        lambada.measure(
+            bench.model, bench.tokenizer, bench.items, context=_context(bench), token_budget=budget, team=bench.team
+        )
+        for _ in names
+    ]
+
+
+def _context(bench: Bench) -> int:
+    return plans.context_of(bench.settings, bench.model.window)
+
+
+def _items(name: str, bench: Bench) -> dict[str, Any]:
+    return {"path": bench.data, "hash": files.fingerprint(bench.items.about)}
+
+
+def _labels(names: Sequence[str], bench: Bench) -> list[dict[str, Any]]:
+    model = read_model(bench.folder, device=bench.device)
+    return [labels.measure(model, bench.tokenizer, bench.data, bench.settings, local=bench.local) for _ in names]
+
+
+def _labelled(name: str, bench: Bench) -> dict[str, Any]:
+    path = Path(bench.data)
+    if is_corpus(path):
+        return {"path": bench.data, "hash": open_corpus(path).hash}
+    source = open_source(bench.data, bench.local, chosen_columns(bench.settings.data))
+    return {"path": bench.data, "hash": files.fingerprint(source.describe())}
+
+
+PROTOCOLS: dict[str, Family] = {
+    **dict.fromkeys(plans.NAMES, Family(_perplexities, _text)),
+    **dict.fromkeys(choices.PROTOCOLS, Family(_choices, _items)),
+    "lambada": Family(_lambada, _items),
+    "labels": Family(_labels, _labelled),
+}

@@ -76,6 +76,6 @@ def _name(record: dict[str, Any]) -> str:
     """By the question where that is known, else by what was measured."""
     asked = record.get("asked")
     if asked is None:
-        what = [record["protocol"], record["model"]["weights"], record["data"]["hash"], record["settings"]]
+        what = [record["protocol"], record["model"]["weights"], record["data"].get("hash"), record["settings"]]
     protocol = str(asked["protocol"] if asked else record["protocol"])
     return f"{re.sub(r'[^a-z0-9]+', '-', protocol.lower())}-{files.fingerprint(asked or what)[:10]}"

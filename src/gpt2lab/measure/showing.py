@@ -16,8 +16,9 @@ KINDS = {
     "perplexity_of_tokens": "perplexity of a token",
     "byte_perplexity": "perplexity of a byte",
     "bits_per_byte": "bits a byte",
+    "labels": "accuracy",
 }
-SHARES = ("accuracy", "accuracy_normalised", "accuracy_per_token", "macro_f1")
+SHARES = ("accuracy", "accuracy_normalised", "accuracy_per_token")
 COLUMNS = ("protocol", "what", "value", "95 % interval", "better", "of")
 
 
@@ -42,7 +43,8 @@ def rows(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
             made.append(("perplexity of a word", record["perplexity"], None, "lower"))
     else:
         what = KINDS.get(protocol.partition("@")[0], "value")
-        made = [(what, record["value"], record.get("interval"), "" if what == "value" else "lower")]
+        better = {"value": "", "accuracy": "higher"}.get(what, "lower")
+        made = [(what, record["value"], record.get("interval"), better)]
         also = record.get("also") or {}
         made += [(KINDS[name], part["value"], part["interval"], "lower") for name, part in also.items()]
     return [
@@ -52,7 +54,7 @@ def rows(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _number(what: str, value: float) -> str:
-    return f"{value:.2%}" if what.startswith(("accuracy", "macro")) else f"{value:.4f}"
+    return f"{value:.2%}" if what.startswith("accuracy") else f"{value:.4f}"
 
 
 def _interval(what: str, interval: Mapping[str, Any] | None) -> str:
