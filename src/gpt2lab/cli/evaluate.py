@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from gpt2lab.cli.common import Device, Json, Model, OtherTokenizer, Processes, Quiet, only_values, prepare_console, verb
+from gpt2lab.cli.common import Device, Json, Model, OtherTokenizer, Quiet, only_values, prepare_console, verb
 
 
 def register(app: typer.Typer) -> None:
@@ -41,7 +41,7 @@ def evaluate(
     ] = None,
     tokenizer: OtherTokenizer = None,
     device: Device = "auto",
-    processes: Processes = 1,
+    processes: Annotated[int, typer.Option("--processes", min=1, help="score with so many processes")] = 1,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -31,6 +30,8 @@ from gpt2lab.train.processes import ALONE, Team
 TOKENS_IN_MEMORY = 4_000_000  # of windows that are asked together
 SEED = 0  # of the intervals
 
+Transform = Literal["exp", "none"]
+
 
 @dataclass(frozen=True)
 class Sums:
@@ -44,12 +45,10 @@ class Sums:
         return Sums(self.nll[documents], self.weights[documents], self.tokens[documents])
 
 
-def measure(
-    model: GPT2, plan: Plan, *, token_budget: int | None = None, team: Team = ALONE, quiet: bool = False
-) -> dict[str, Any]:
+def measure(model: GPT2, plan: Plan, *, token_budget: int | None = None, team: Team = ALONE) -> dict[str, Any]:
     """The body of a record; its items are documents."""
     begin = time.perf_counter()
-    sums = sums_by_document(model, plan, token_budget=token_budget, team=team, quiet=quiet)
+    sums = sums_by_document(model, plan, token_budget=token_budget, team=team)
     seconds = time.perf_counter() - begin
     scored = int(sums.tokens.sum())
     there = np.flatnonzero(sums.tokens)  # a document of one token that begins a stream has none that is scored
@@ -59,7 +58,7 @@ def measure(
     device = model.transformer.wte.weight.device
     return {
         "protocol": plan.protocol,
-        **_value(plan.per, sums.of(there), sizes),
+        **_ratio(*_parts(plan.per, sums.of(there), sizes)),
         "counts": {
             "documents": len(there),
             "tokens_scored": scored,
@@ -76,15 +75,12 @@ def measure(
     }
 
 
-def sums_by_document(
-    model: GPT2, plan: Plan, *, token_budget: int | None = None, team: Team = ALONE, quiet: bool = False
-) -> Sums:
+def sums_by_document(model: GPT2, plan: Plan, *, token_budget: int | None = None, team: Team = ALONE) -> Sums:
     starts = np.asarray(plan.stream.starts)
     nll, weights = np.zeros(len(starts)), np.zeros(len(starts))
     tokens = np.zeros(len(starts), np.int64)
     count = sum(1 for _ in plan.windows())
-    showing = contextlib.nullcontext() if quiet else console.progress(plan.protocol, count, "windows")
-    with showing as progress:
+    with console.progress(plan.protocol, count, "windows") as progress:
         for together in _some(plan.windows()):
             questions = [_question(plan, window, model) for window in together]
             answers = score(model, questions, token_budget=token_budget, team=team, progress=progress)
@@ -124,11 +120,18 @@ def _question(plan: Plan, window: Window, model: GPT2) -> Question:
     return Question(ids[:border], [ids[border:]])
 
 
-def _value(per: str, sums: Sums, sizes: dict[str, Integers]) -> dict[str, Any]:
-    """exp(ΣNLL / Σ), or bits a byte; its interval by documents."""
+def point(plan: Plan, sums: Sums) -> float:
+    """The value alone, without its interval: exp(ΣNLL / Σ), or bits a byte."""
+    numerators, denominators, transform = _parts(plan.per, sums, plan.sizes)
+    ratio = float(numerators.sum() / denominators.sum())
+    return math.exp(ratio) if transform == "exp" else ratio
+
+
+def _parts(per: str, sums: Sums, sizes: dict[str, Integers]) -> tuple[NDArray[Any], NDArray[Any], Transform]:
+    """What is divided by what, and what becomes of it."""
     if per == "bytes":
-        return _ratio(sums.nll / math.log(2), sizes["bytes"], "none")
-    return _ratio(sums.nll, sizes["words"] if per == "words" else sums.weights, "exp")
+        return sums.nll / math.log(2), sizes["bytes"], "none"
+    return sums.nll, sizes["words"] if per == "words" else sums.weights, "exp"
 
 
 def _also(per: str, sums: Sums, sizes: dict[str, Integers]) -> dict[str, Any]:
@@ -142,7 +145,7 @@ def _also(per: str, sums: Sums, sizes: dict[str, Integers]) -> dict[str, Any]:
     return {"also": found} if found else {}
 
 
-def _ratio(numerators: NDArray[np.float64], denominators: NDArray[Any], transform: Any) -> dict[str, Any]:
+def _ratio(numerators: NDArray[Any], denominators: NDArray[Any], transform: Transform) -> dict[str, Any]:
     ratio = float(numerators.sum() / denominators.sum())
     interval, note = intervals.of_ratio(numerators, denominators.astype(np.float64), transform=transform, seed=SEED)
     return {

@@ -23,6 +23,8 @@ COLUMNS = ("protocol", "what", "value", "95 % interval", "better", "of")
 
 
 def show(found: Sequence[Mapping[str, Any]]) -> None:
+    if splits := {split for record in found if (split := record["settings"].get("split"))}:
+        console.say(f"split: {', '.join(sorted(splits))}")
     console.table("", COLUMNS, [row for record in found for row in rows(record)])
     for record in found:
         if record.get("interval") is None and record.get("interval_note"):
@@ -54,7 +56,9 @@ def rows(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _number(what: str, value: float) -> str:
-    return f"{value:.2%}" if what.startswith("accuracy") else f"{value:.4f}"
+    if what.startswith("accuracy"):
+        return f"{value:.2%}"
+    return f"{value:.4f}" if abs(value) < 100 else f"{value:,.2f}"
 
 
 def _interval(what: str, interval: Mapping[str, Any] | None) -> str:
@@ -67,8 +71,7 @@ def _of(record: Mapping[str, Any]) -> str:
     parts = [console.counted(counts[key], noun) for key, noun in named.items() if isinstance(counts.get(key), int)]
     if isinstance(counts.get("tokens_scored"), int):
         parts.append(console.counted(counts["tokens_scored"], "token"))
-    split = record.get("settings", {}).get("split")
-    return ", ".join([*([split] if split else []), *parts])
+    return ", ".join(parts)
 
 
 def _left_out(record: Mapping[str, Any]) -> Mapping[str, Any]:
