@@ -82,7 +82,7 @@ def test_what_cannot_be_read_is_one_clear_line(tmp_path):
     with pytest.raises(UserError, match="empty"):
         texts.read(str(tmp_path / "empty.txt"), NOTHING)
     (tmp_path / "latin.txt").write_bytes(b"ok\ncaf\xe9")
-    with pytest.raises(UserError, match="latin.txt, line 2"):
+    with pytest.raises(UserError, match=r"latin\.txt, line 2"):
         texts.read(str(tmp_path / "latin.txt"), NOTHING)
     (tmp_path / "a.txt").write_text("text")
     with pytest.raises(UserError, match="no splits"):
@@ -107,8 +107,8 @@ def test_the_real_wikitext_2_has_the_known_numbers_of_tokens_words_and_pages(rea
     repaired = detokeniser("wikitext")
     articles = open_set("wikitext-2", real_data / "wikitext-2").only("test").pieces()
     prepared = [document.text for piece in articles for document in piece.documents()]
-    # An article of a corpus is the harness' page, but for the end of the last one.
-    assert [repaired(page) for page in found.pages()][:-1] == [repaired(text) for text in prepared][:-1]
+    # An article of a corpus is the harness' page, but for the blank rows at its end.
+    assert [repaired(page).rstrip() for page in found.pages()] == [repaired(text).rstrip() for text in prepared]
 
 
 def test_limit_and_columns_reach_the_plan(tmp_path):

@@ -75,7 +75,9 @@ def circumstances(device: torch.device, precision: str, seconds: float, tokens: 
 def _name(record: dict[str, Any]) -> str:
     """By the question where that is known, else by what was measured."""
     asked = record.get("asked")
-    if asked is None:
-        what = [record["protocol"], record["model"]["weights"], record["data"].get("hash"), record["settings"]]
-    protocol = str(asked["protocol"] if asked else record["protocol"])
-    return f"{re.sub(r'[^a-z0-9]+', '-', protocol.lower())}-{files.fingerprint(asked or what)[:10]}"
+    if asked is not None:
+        protocol, what = asked["protocol"], asked
+    else:
+        protocol, model, data = record["protocol"], record["model"], record["data"]
+        what = [protocol, model["weights"], data.get("hash"), record["settings"]]
+    return f"{re.sub(r'[^a-z0-9]+', '-', protocol.lower())}-{files.fingerprint(what)[:10]}"

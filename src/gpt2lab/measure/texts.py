@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,7 +40,7 @@ class Texts:
     left_out: dict[str, Any]  # reason → how many, and where the first were
     detokenised: str = "none"  # what was done to them before they came here
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """Of every document and its borders."""
         digest = hashlib.sha256(self.form.encode())
