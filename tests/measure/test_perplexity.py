@@ -47,7 +47,7 @@ def measured(name, texts, model, settings=None):
 @pytest.mark.parametrize(("context", "stride"), [(24, 24), (24, 12), (24, 1), (7, 5), (2, 1)])
 def test_token_window_equals_brute_force_for_any_batch_and_stride(context, stride, budget):
     model = language_model()
-    record = perplexity.token_window(model, IDS, asking(context=context, stride=stride, token_budget=budget))
+    record = perplexity.token_window(model, IDS, asking(context=context, stride=stride, token_budget=budget).evaluate)
     step, start, total, scored = min(stride, context - 1), 0, 0.0, 1
     while scored < len(IDS):
         stop = min(start + context, len(IDS))
@@ -67,7 +67,7 @@ def test_documents_partition_the_scored_tokens_of_a_stream():
     assert record["counts"]["bytes"] == len(whole.encode())
     assert sum(item["nll"] for item in record["items"]) == pytest.approx(record["sum_nll"])
     assert record["interval"]["low"] < record["value"] < record["interval"]["high"]
-    alone = perplexity.token_window(model, small().encode(whole).astype(np.int64), asking(stride=5))
+    alone = perplexity.token_window(model, small().encode(whole).astype(np.int64), asking(stride=5).evaluate)
     assert alone["value"] == pytest.approx(record["value"])
     assert alone["interval"] is None
     assert "1 document" in alone["interval_note"]
@@ -172,9 +172,9 @@ def test_tokens_of_a_stream_belong_to_the_document_in_which_they_begin():
 def test_what_cannot_be_measured_is_one_clear_line():
     model = language_model(CONFIG)
     with pytest.raises(UserError, match="at least 2"):
-        perplexity.token_window(model, IDS[:1], asking())
+        perplexity.token_window(model, IDS[:1], EvaluateSettings())
     with pytest.raises(UserError, match="does not exist"):
-        perplexity.token_window(model, np.array([1, 5000]), asking())
+        perplexity.token_window(model, np.array([1, 5000]), EvaluateSettings())
     with pytest.raises(UserError, match="this model can see 2 to 24 tokens"):
         measured("bits-per-byte", of_documents(), model, asking(context=25))
     with pytest.raises(UserError, match="is for perplexity/token-window"):

@@ -69,7 +69,7 @@ def evaluate(
             launch.processes(processes, shlex.join(["gpt2lab", *sys.argv[1:]]))
             return
     from gpt2lab.measure import evaluate as measuring
-    from gpt2lab.measure import showing
+    from gpt2lab.measure import records, showing
 
     options = {"tokenizer": tokenizer, "local": local, "tasks_from": tasks, "again": again}
     found = [
@@ -80,8 +80,8 @@ def evaluate(
             console.say(f"{model}:")
         showing.show(found[number * len(names) : (number + 1) * len(names)])
     console.next_command(_next(models[0], names, data))
-    without = [{key: value for key, value in record.items() if key != "items"} for record in found]
-    console.result(without[0] if len(found) == 1 else without)
+    stored = [records.summary(record) for record in found]
+    console.result(stored[0] if len(found) == 1 else stored)
 
 
 def _next(model: str, names: list[str], data: str | None) -> str:

@@ -19,7 +19,7 @@ from gpt2lab.measure import intervals, plans, precision
 from gpt2lab.measure.likelihood import Question, score
 from gpt2lab.measure.plans import Plan
 from gpt2lab.measure.records import circumstances
-from gpt2lab.measure.settings import Evaluation
+from gpt2lab.measure.settings import EvaluateSettings, Evaluation
 from gpt2lab.measure.streams import Stream, owners
 from gpt2lab.measure.windows import Window
 from gpt2lab.model.gpt2 import GPT2, check_ids
@@ -93,11 +93,11 @@ def sums_by_document(model: GPT2, plan: Plan, *, token_budget: int | None = None
     return Sums(nll, weights, tokens)
 
 
-def token_window(model: GPT2, ids: Integers, settings: Evaluation, team: Team = ALONE) -> dict[str, Any]:
+def token_window(model: GPT2, ids: Integers, settings: EvaluateSettings) -> dict[str, Any]:
     """Of a stream of tokens that is one document."""
     stream = Stream(ids, np.zeros(1, np.int64))
-    plan = plans.token_window(stream, model.window, settings)
-    return measure(model, plan, token_budget=settings.evaluate.token_budget, team=team)
+    plan = plans.token_window(stream, model.window, Evaluation(evaluate=settings))
+    return measure(model, plan, token_budget=settings.token_budget)
 
 
 def blocks(model: GPT2, split: Split, block: int) -> dict[str, Any]:

@@ -21,15 +21,20 @@ def write(folder: Path, record: dict[str, Any]) -> Path:
     `items`, where there are any, go to `NAME.items.jsonl`, and the record keeps that name and its hash.
     """
     path = folder / f"{_name(record)}.json"
-    stored = dict(record)
-    items = stored.pop("items", None)
-    if items is not None:
-        data = "".join(lines.encode(item) for item in items).encode("utf-8")
-        beside = path.with_suffix(".items.jsonl")
-        files.write_bytes(beside, data)
-        stored["items"] = {"file": beside.name, "count": len(items), "sha256": hashlib.sha256(data).hexdigest()}
+    stored = summary(record)
+    if "items" in stored:
+        files.write_bytes(folder / stored["items"]["file"], _lines(record["items"]))
     files.write_json(path, stored)
     return path
+
+
+def summary(record: dict[str, Any]) -> dict[str, Any]:
+    """As it is stored: in place of the items, where they are."""
+    stored = dict(record)
+    if (items := stored.pop("items", None)) is not None:
+        digest = hashlib.sha256(_lines(items)).hexdigest()
+        stored["items"] = {"file": f"{_name(record)}.items.jsonl", "count": len(items), "sha256": digest}
+    return stored
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -70,6 +75,10 @@ def circumstances(device: torch.device, precision: str, seconds: float, tokens: 
         "peak_memory": hardware.peak_memory(device),
         **environment.record(),
     }
+
+
+def _lines(items: list[dict[str, Any]]) -> bytes:
+    return "".join(lines.encode(item) for item in items).encode("utf-8")
 
 
 def _name(record: dict[str, Any]) -> str:
