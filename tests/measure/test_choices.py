@@ -55,9 +55,9 @@ def measure(tmp_path, rows, *names, model=MODEL, **options):
 
 def alone(context, ending):
     """ΣLL of one ending by itself, the whole logits of one pass."""
-    ids = torch.from_numpy(np.concatenate([context, ending]))
+    ids = torch.from_numpy(np.concatenate([context, ending]).astype("int64"))
     with torch.no_grad():
-        log_p = MODEL(ids[None])[0, :, : small().size].double().log_softmax(-1)
+        log_p = MODEL(ids[None, :-1])[0, :, : small().size].double().log_softmax(-1)
     return sum(log_p[len(context) - 1 + n, id_].item() for n, id_ in enumerate(ending))
 
 
@@ -141,7 +141,7 @@ BAD = {
     "its context is empty": {**CLEANED, "activity_label": "", "ctx": " "},
     "it has fewer than two endings": {**CLEANED, "endings": ["a"], "label": 0},
     "not a JSON object": "no json\n",
-    "an ending of 144 tokens; the model sees 96": {**CLEANED, "endings": ["a", " 7" * 72, "c", "d"]},
+    "an ending of 145 tokens; the model sees 96": {**CLEANED, "endings": ["a", " 7" * 72, "c", "d"]},
 }
 
 
