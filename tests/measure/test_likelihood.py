@@ -1,5 +1,8 @@
 """The one scorer against a brute force: one continuation at a time, whole logits, nothing shared."""
 
+import json
+import multiprocessing
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +15,7 @@ from gpt2lab.core.errors import UserError
 from gpt2lab.measure.likelihood import Question, score
 from gpt2lab.model import prompt
 from gpt2lab.model.settings import PromptSettings
+from gpt2lab.train import processes
 from models import TINY, language_model
 
 MODEL = language_model()
@@ -141,6 +145,28 @@ def test_what_cannot_be_scored_is_one_clear_line():
     assert raised.value.place == "question 2"
     with pytest.raises(UserError, match="the token id 101 does not exist"):
         score(MODEL, [question([1], [101])])
+
+
+def share(rank, place):
+    """What one of two processes knows in the end."""
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", processes.RENDEZVOUS: f"file://{place}/meeting"}
+    found = score(MODEL, some_questions(), token_budget=64, team=processes.join(torch.device("cpu")))
+    (place / f"{rank}.json").write_text(json.dumps(plain(found)))
+    processes.leave()
+
+
+def plain(found):
+    return [[[answer.log_likelihoods.tolist(), answer.greedy] for answer in answers] for answers in found]
+
+
+def test_two_processes_know_exactly_what_one_alone_finds(tmp_path):
+    started = [multiprocessing.get_context("spawn").Process(target=share, args=(rank, tmp_path)) for rank in range(2)]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join(200)
+    expected = plain(score(MODEL, some_questions(), token_budget=64))
+    assert [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)] == [expected] * 2
 
 
 def test_nothing_asked_nothing_answered():
