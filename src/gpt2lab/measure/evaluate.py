@@ -12,7 +12,7 @@ from typing import Any
 from gpt2lab import __version__
 from gpt2lab.core import console, files, hardware
 from gpt2lab.core.errors import UserError
-from gpt2lab.measure import choices, labels, lambada, perplexity, plans, precision, records, texts
+from gpt2lab.measure import choices, harness, labels, lambada, perplexity, plans, precision, records, texts
 from gpt2lab.measure.settings import Evaluation
 from gpt2lab.measure.texts import Texts
 from gpt2lab.model.gpt2 import GPT2
@@ -92,7 +92,7 @@ class Family:
     """Protocols that are measured together: how, and what identifies their data."""
 
     measure: Callable[[Sequence[str], Bench], list[dict[str, Any]]]  # a record a name, in their order
-    data: Callable[[str, Bench], dict[str, Any]]
+    data: Callable[[str, Bench], dict[str, Any]]  # with a hash, where it is known before measuring
 
 
 def evaluate(
@@ -123,9 +123,11 @@ def evaluate(
 
 
 def family_of(name: str) -> Family:
+    if name.startswith(HARNESS):
+        return Family(_harness, lambda name, bench: {"path": name})
     if name not in PROTOCOLS:
         close = difflib.get_close_matches(name, PROTOCOLS, n=1)
-        known = f"known: {', '.join(PROTOCOLS)}"
+        known = f"known: {', '.join(PROTOCOLS)}, {HARNESS}TASK"
         raise UserError(f"there is no protocol {name!r}", way_out=f"did you mean {close[0]}?" if close else known)
     return PROTOCOLS[name]
 
@@ -141,9 +143,12 @@ def _evaluate(protocols: list[str], bench: Bench, again: bool) -> list[dict[str,
     missing = [name for name in protocols if name not in found]
     for family in dict.fromkeys(family_of(name).measure for name in missing):
         names = [name for name in missing if family_of(name).measure is family]
-        for name, record in zip(names, family(names, bench), strict=True):
-            found[name] = _complete(record, name, bench, questions[name])
-    return [found[name] for name in protocols]
+        made = family(names, bench)
+        if family is _harness:  # a group of tasks has a record of each
+            names = [record["protocol"].partition("@")[0] for record in made]
+        for name, record in zip(names, made, strict=True):
+            found[name] = _complete(record, name, bench, questions.get(name))
+    return [found[name] for name in dict.fromkeys([*protocols, *found]) if name in found]
 
 
 def _asked(name: str, bench: Bench) -> dict[str, Any] | None:
@@ -165,7 +170,8 @@ def _asked(name: str, bench: Bench) -> dict[str, Any] | None:
 
 
 def _complete(record: dict[str, Any], name: str, bench: Bench, asked: dict[str, Any] | None) -> dict[str, Any]:
-    data = {**family_of(name).data(name, bench), **({"source": record["data"]} if "data" in record else {})}
+    known, own = family_of(name).data(name, bench), record.get("data", {})
+    data = {"hash": own.get("hash"), **known, **({"source": own} if own else {})}
     stated = {"precision": bench.settings.evaluate.precision, **record["settings"]}
     complete = {
         **record,
@@ -240,6 +246,14 @@ def _labelled(name: str, bench: Bench) -> dict[str, Any]:
     return {"path": bench.data, "hash": files.fingerprint(source.describe())}
 
 
+def _harness(names: Sequence[str], bench: Bench) -> list[dict[str, Any]]:
+    return harness.measure(
+        [name.removeprefix(HARNESS) for name in names], bench.model, bench.tokenizer,
+        context=_context(bench), tasks_from=bench.tasks_from, limit=bench.settings.evaluate.limit,
+    )  # fmt: skip
+
+
+HARNESS = "harness:"  # before the name of any of lm-evaluation-harness' tasks
 PROTOCOLS: dict[str, Family] = {
     **dict.fromkeys(plans.NAMES, Family(_perplexities, _text)),
     **dict.fromkeys(choices.PROTOCOLS, Family(_choices, _items)),

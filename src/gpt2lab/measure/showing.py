@@ -38,6 +38,8 @@ def show(found: Sequence[Mapping[str, Any]]) -> None:
 
 def rows(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
     protocol = record["protocol"]
+    if "metrics" in record:
+        return _of_harness(record)
     shares = [name for name in SHARES if isinstance(record.get(name), float)]
     if shares:
         made = [(name.replace("_", " "), record[name], record.get(f"{name}_interval"), "higher") for name in shares]
@@ -52,6 +54,16 @@ def rows(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
     return [
         (protocol, what, _number(what, value), _interval(what, interval), better, _of(record))
         for what, value, interval, better in made
+    ]
+
+
+def _of_harness(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Each metric of a task as lm-evaluation-harness names it; which way is better is for the task to say."""
+    metrics = {name: value for name, value in record["metrics"].items() if "_stderr" not in name}
+    intervals = {record["value_is"]: record.get("interval")}
+    return [
+        (record["protocol"], name, f"{value:.4f}", _interval(name, intervals.get(name)), "", _of(record))
+        for name, value in metrics.items()
     ]
 
 
