@@ -13,7 +13,7 @@ from gpt2lab.cli.common import Device, Json, Model, OtherTokenizer, Quiet, only_
 
 
 def register(app: typer.Typer) -> None:
-    groups = {"evaluate": "gpt2lab.measure.settings:EvaluateSettings", "data": "gpt2lab.measure.settings:DataSettings"}
+    groups = {name: f"gpt2lab.measure.settings:{name.title()}Settings" for name in ("evaluate", "data", "quality")}
     app.command(**verb(**groups))(evaluate)
 
 
@@ -24,7 +24,8 @@ def evaluate(
         typer.Option(
             "--protocol",
             help="one or more, with commas: perplexity/token-window, perplexity/word, perplexity/blocks, "
-            "bits-per-byte, hellaswag/harness, hellaswag/completion, choices, lambada, labels, harness:TASK",
+            "bits-per-byte, hellaswag/harness, hellaswag/completion, choices, lambada, labels, "
+            "forgetting, text-quality, harness:TASK",
         ),
     ] = "perplexity/token-window",
     data: Annotated[
@@ -38,6 +39,12 @@ def evaluate(
     again: Annotated[bool, typer.Option("--again", help="measure again what is already known")] = False,
     tasks: Annotated[
         Path | None, typer.Option("--tasks-from", help="a folder with task files of lm-evaluation-harness")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option("--base", help="what MODEL was tuned from, for forgetting and text-quality")
+    ] = None,
+    train: Annotated[
+        str | None, typer.Option("--train", help="the corpus MODEL was tuned on: text-quality looks for copies")
     ] = None,
     tokenizer: OtherTokenizer = None,
     device: Device = "auto",
@@ -71,7 +78,14 @@ def evaluate(
     from gpt2lab.measure import evaluate as measuring
     from gpt2lab.measure import records, showing
 
-    options = {"tokenizer": tokenizer, "local": local, "tasks_from": tasks, "again": again}
+    options = {
+        "tokenizer": tokenizer,
+        "local": local,
+        "tasks_from": tasks,
+        "again": again,
+        "base": base,
+        "train": train,
+    }
     found = [
         record for model in models for record in measuring.evaluate(model, names, data or "", chosen, device, **options)
     ]

@@ -42,7 +42,7 @@ def _of_several(model: GPT2Classifier, texts: Sequence[Ids], token_budget: int) 
         check_ids(ids_BT, model.config)
         x_BTC = model.transformer(ids_BT.to(device))
         last_BC = x_BTC[torch.arange(len(places)), torch.from_numpy(lengths[places] - 1)]
-        found[places] = model.score(last_BC).float().log_softmax(-1).cpu().numpy()
+        found[places] = model.score(last_BC.to(model.score.weight.dtype)).float().log_softmax(-1).cpu().numpy()
     if not np.isfinite(found).all():
         raise UserError("the model's answer is no number", way_out="its weights are damaged, or need precision fp32")
     return found

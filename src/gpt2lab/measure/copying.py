@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,7 @@ class _Runs:
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Where n-grams of the corpus (`sources`) equal n-grams of the texts (`places`); those of [start, stop) are here."""
+    """Where n-grams of the corpus (`sources`) equal n-grams of the texts (`places`); only those before `stop`."""
 
     stop: int
     sources: Integers
@@ -113,7 +114,7 @@ class _Sought:
     def __init__(self, texts: Sequence[Integers]) -> None:
         self.borders = np.cumsum([0, *(len(text) for text in texts)])
         self.ids = np.concatenate([np.empty(0, np.int64), *texts]).astype(np.int64)
-        places = [np.arange(start, stop - SHORTEST + 1) for start, stop in zip(self.borders[:-1], self.borders[1:])]
+        places = [np.arange(start, stop - SHORTEST + 1) for start, stop in pairwise(self.borders)]
         self.places = np.concatenate([np.empty(0, np.int64), *places]).astype(np.int64)
         hashes = hashed(self.ids)[self.places] if len(self.places) else np.empty(0, np.uint64)
         order = np.argsort(hashes, kind="stable")
@@ -164,10 +165,7 @@ class _Sought:
             inherited = self.matches[place - 1] - 1
             if inherited >= SHORTEST and inherited > self.matches[place]:
                 self.matches[place], self.sources[place] = inherited, self.sources[place - 1] + 1
-        return [
-            Copied(self.matches[start:stop], self.sources[start:stop])
-            for start, stop in zip(self.borders[:-1], self.borders[1:])
-        ]
+        return [Copied(self.matches[start:stop], self.sources[start:stop]) for start, stop in pairwise(self.borders)]
 
 
 def hashed(ids: Integers) -> NDArray[np.uint64]:
@@ -191,7 +189,7 @@ def _pairs(sought: _Sought, ids: Integers, start: int) -> Iterator[tuple[int, _P
     where, first, last = sought.candidates(hashes)
     counts = last - first
     bounds = [0, *_cuts(where, counts), len(hashes)]
-    for begin, end in zip(bounds[:-1], bounds[1:]):
+    for begin, end in pairwise(bounds):
         inside = slice(*np.searchsorted(where, (begin, end)))
         sources = np.repeat(where[inside], counts[inside])
         offsets = np.arange(len(sources)) - np.repeat(np.cumsum(counts[inside]) - counts[inside], counts[inside])

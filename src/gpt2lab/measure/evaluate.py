@@ -12,7 +12,7 @@ from typing import Any
 from gpt2lab import __version__
 from gpt2lab.core import console, files, hardware
 from gpt2lab.core.errors import UserError
-from gpt2lab.measure import choices, harness, labels, lambada, perplexity, plans, precision, records, texts
+from gpt2lab.measure import choices, costs, harness, labels, lambada, perplexity, plans, precision, records, texts
 from gpt2lab.measure.settings import Evaluation
 from gpt2lab.measure.texts import Texts
 from gpt2lab.model.gpt2 import GPT2
@@ -39,6 +39,8 @@ class Bench:
     other_tokenizer: str | None = None
     local: Path | None = None  # the folder that holds a named set's files
     tasks_from: Path | None = None  # the folder that holds task files of lm-evaluation-harness
+    base: str | None = None  # what the model was tuned from, where its folder does not say
+    train: str | None = None  # the corpus that it was tuned on
     team: Team = ALONE
 
     @cached_property
@@ -105,18 +107,21 @@ def evaluate(
     tokenizer: str | None = None,
     local: Path | None = None,
     tasks_from: Path | None = None,
+    base: str | None = None,
+    train: str | None = None,
     again: bool = False,
 ) -> list[dict[str, Any]]:
     """One record a protocol, each also kept among the model's results."""
     for name in protocols:
         family_of(name)
     plans.refuse_idle(settings, protocols)
+    costs.refuse_idle(protocols, base, train)
     place = processes.own_device(hardware.choose_device(device) if isinstance(device, str) else device)
     team = processes.join(place)
     if not team.leads:
         console.configure("quiet")
     try:
-        bench = Bench(source, data, settings, place, tokenizer, local, tasks_from, team)
+        bench = Bench(source, data, settings, place, tokenizer, local, tasks_from, base, train, team)
         return _evaluate(list(dict.fromkeys(protocols)), bench, again)
     finally:
         processes.leave()
@@ -166,6 +171,7 @@ def _asked(name: str, bench: Bench) -> dict[str, Any] | None:
         "data": data["hash"],
         "evaluate": {key: value for key, value in chosen.items() if key not in idle},
         "columns": bench.settings.data.as_dict(),
+        **({"beside": data["beside"]} if "beside" in data else {}),
     }
 
 
@@ -259,4 +265,6 @@ PROTOCOLS: dict[str, Family] = {
     **dict.fromkeys(choices.PROTOCOLS, Family(_choices, _items)),
     "lambada": Family(_lambada, _items),
     "labels": Family(_labels, _labelled),
+    "forgetting": Family(costs.measure_forgetting, costs.data_of_forgetting),
+    "text-quality": Family(costs.measure_text_quality, costs.data_of_text_quality),
 }

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from gpt2lab.core import console
 from gpt2lab.core.errors import UserError
-from gpt2lab.measure import intervals, perplexity, plans
+from gpt2lab.measure import intervals, perplexity, plans, precision
 from gpt2lab.measure.differences import paired_ratio
 from gpt2lab.measure.divergence import Divergence, divergence
 from gpt2lab.measure.plans import Plan
-from gpt2lab.measure.records import circumstances, precision_of
+from gpt2lab.measure.records import circumstances
 from gpt2lab.measure.settings import Evaluation
 from gpt2lab.measure.texts import Texts
 from gpt2lab.model.gpt2 import GPT2
@@ -53,10 +53,10 @@ def measure(tuned: GPT2, base: GPT2, tokenizer: Tokenizer, texts: Texts, setting
         "base_nll": float(nll_before.sum() / tokens.sum()),
         "kl": _mean_divergence([apart[document] for document in there]),
         "counts": {"documents": len(there), "tokens_scored": int(tokens.sum()), "left_out": plan.left_out},
-        "settings": {**plan.settings, "scored_as": plan.protocol, "precision": precision_of(tuned)},
+        "settings": {**plan.settings, "scored_as": plan.protocol, "precision": precision.of(tuned)},
         "seed": perplexity.SEED,
         "seconds": seconds,
-        "circumstances": circumstances(device, precision_of(tuned), seconds, 2 * int(tokens.sum())),
+        "circumstances": circumstances(device, precision.of(tuned), seconds, 2 * int(tokens.sum())),
         "items": [
             {
                 "document": int(document),

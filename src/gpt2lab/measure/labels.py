@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from gpt2lab.core import console
 from gpt2lab.core.errors import UserError
-from gpt2lab.measure import class_metrics, labelled
+from gpt2lab.measure import class_metrics, labelled, precision
 from gpt2lab.measure.classifying import TOKEN_BUDGET, log_probabilities
 from gpt2lab.measure.intervals import wilson
 from gpt2lab.measure.labelled import LabelledTexts
@@ -86,18 +86,25 @@ def longest_text(model: GPT2Classifier, settings: Evaluation) -> int:
     return min(wanted, settings.data.max_tokens or wanted)
 
 
-def in_precision(model: GPT2Classifier, precision: str) -> GPT2Classifier:
-    return model.to(torch.bfloat16) if precision == "bf16" else model
+def in_precision(model: GPT2Classifier, wanted: str) -> GPT2Classifier:
+    """The blocks' weights; embeddings and the head stay in fp32."""
+    for module in model.transformer.modules():
+        if isinstance(module, nn.Linear | nn.LayerNorm):
+            module.to(precision.TYPES[wanted])
+    return model
 
 
 def scores(log_p: NDArray[np.float64], true: NDArray[np.int64], names: Sequence[str]) -> dict[str, Any]:
     """Everything that is said of a classifier, from its log-probabilities alone."""
     predicted = log_p.argmax(axis=1)
     matrix = class_metrics.confusion(true, predicted, len(names))
+    interval = wilson(int(matrix.trace()), len(true)).as_dict()
     right, nll = int(matrix.trace()), class_metrics.nll(log_p, true)
     return {
         "value": right / len(true),
-        "interval": wilson(right, len(true)).as_dict(),
+        "interval": interval,
+        "accuracy": right / len(true),
+        "accuracy_interval": interval,
         "right": right,
         "macro_f1": class_metrics.macro_f1(matrix),
         "nll": float(nll.mean()),

@@ -6,6 +6,7 @@ prompt of another sample it is the floor: what any text of the kind is worth. It
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -81,8 +82,10 @@ def _kept(text: Integers, contexts: tuple[Integers, Integers], window: int) -> I
 
 
 def _mismatched(contexts: Sequence[Integers]) -> list[Integers] | None:
-    """Each prompt's next different one, the first's after the last; None where there is but one."""
-    different = list(dict.fromkeys(context.tobytes() for context in contexts))
+    """Each prompt's next different one, in the order of their hashes; None where there is but one."""
+    different = sorted(
+        {context.tobytes() for context in contexts}, key=lambda content: hashlib.sha256(content).digest()
+    )
     following = dict(zip(different, [*different[1:], different[0]]))
     if len(different) < 2:
         return None

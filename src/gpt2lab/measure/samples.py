@@ -1,4 +1,4 @@
-"""Generated texts with the prompts, seeds and decoding they were made with, as `gpt2lab generate --json` prints them."""
+"""Generated texts with the prompts, seeds and decoding that made them, as `gpt2lab generate --json` prints them."""
 
 from __future__ import annotations
 

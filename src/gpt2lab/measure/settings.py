@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from gpt2lab.core.settings import Positive, Settings
+from gpt2lab.core.settings import Natural, Positive, Settings
 from gpt2lab.text.settings import ColumnSettings
 
 
@@ -35,9 +35,25 @@ class DataSettings(ColumnSettings):
     labelled texts, the first so many tokens of each."""
 
 
+class QualitySettings(Settings):
+    tokens: Positive = 100
+    """Of each sample, for distinct-n, which is only comparable at the same count."""
+    pooled_tokens: Positive = 2000
+    """Of all samples together, for distinct-n among them."""
+    opening: str | None = None
+    """What a well-formed text begins with, such as `<LOC>`; form is measured where this and the closing are given."""
+    closing: str | None = None
+    """What it ends with, such as `</LOC>`."""
+    fewest_words: Natural = 150
+    """Between the two."""
+    most_words: Positive = 400
+    """Between the two."""
+
+
 class Evaluation(Settings):
     evaluate: EvaluateSettings = EvaluateSettings()
     data: DataSettings = DataSettings()
+    quality: QualitySettings = QualitySettings()
 
 
 class TextColumns(Settings):

@@ -17,6 +17,7 @@ KINDS = {
     "byte_perplexity": "perplexity of a byte",
     "bits_per_byte": "bits a byte",
     "labels": "accuracy",
+    "forgetting": "nats a token above the base",
 }
 SHARES = ("accuracy", "accuracy_normalised", "accuracy_per_token")
 COLUMNS = ("protocol", "what", "value", "95 % interval", "better", "of")
@@ -27,6 +28,8 @@ def show(found: Sequence[Mapping[str, Any]]) -> None:
         console.say(f"split: {', '.join(sorted(splits))}")
     console.table("", COLUMNS, [row for record in found for row in rows(record)])
     for record in found:
+        if record.get("wording"):
+            console.say(f"{record['protocol']}: {record['wording']}")
         if record.get("interval") is None and record.get("interval_note"):
             console.say(f"{record['protocol']}: no interval: {record['interval_note']}")
         for reason, about in _left_out(record).items():
@@ -51,6 +54,13 @@ def rows(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
         made = [(what, record["value"], record.get("interval"), better)]
         also = record.get("also") or {}
         made += [(KINDS[name], part["value"], part["interval"], "lower") for name, part in also.items()]
+    scores = record.get("scores") or {}
+    if scores:
+        made = [
+            (name.replace("_", " "), part["value"], part["interval"], "")
+            for name, part in scores.items()
+            if part["value"] is not None
+        ]
     return [
         (protocol, what, _number(what, value), _interval(what, interval), better, _of(record))
         for what, value, interval, better in made
@@ -79,7 +89,7 @@ def _interval(what: str, interval: Mapping[str, Any] | None) -> str:
 
 def _of(record: Mapping[str, Any]) -> str:
     counts = record.get("counts", {})
-    named = {"items": "item", "texts": "text", "documents": "document", "passages": "passage"}
+    named = {"items": "item", "texts": "text", "documents": "document", "passages": "passage", "samples": "sample"}
     parts = [console.counted(counts[key], noun) for key, noun in named.items() if isinstance(counts.get(key), int)]
     if isinstance(counts.get("tokens_scored"), int):
         parts.append(console.counted(counts["tokens_scored"], "token"))

@@ -1,7 +1,7 @@
 """`text-quality`: what generated texts are like, without an outside model: one score a sample, averaged by prompt.
 
-Relevance to the prompt under the base model, repetition, variety, copying from the training set, and form. All in tokens
-of one tokenizer, the base's, so that variants with other tokenizers compare.
+Relevance to the prompt under the base model, repetition, variety, copying from the training set, and form. All is
+counted in the base's tokens, so that variants with other tokenizers compare; copying in the training set's.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 
 from gpt2lab.core import console
 from gpt2lab.core.errors import UserError
-from gpt2lab.measure import copying, form, intervals, repetition
+from gpt2lab.measure import copying, form, intervals, precision, repetition
 from gpt2lab.measure.differences import Difference, paired_ratio
-from gpt2lab.measure.records import circumstances, precision_of
+from gpt2lab.measure.records import circumstances
 from gpt2lab.measure.relevance import relevance
 from gpt2lab.measure.samples import Sample, conditions
 from gpt2lab.measure.settings import QualitySettings
@@ -46,13 +46,15 @@ def measure(
 ) -> dict[str, Any]:
     """The body of a record; its items are samples. `train` is what the model that wrote them was trained on."""
     begin = time.perf_counter()
+    if not any(sample.text for sample in samples):
+        raise UserError("every sample is empty", way_out="generate longer ones, or with --ignore-eos")
     texts = [tokenizer.encode(sample.text).astype(np.int64) for sample in samples]
     scored: list[Scores] = [_repetition(text, settings) for text in texts]
     parts = [_relevance(samples, texts, base, tokenizer), _self_bleu(samples, texts), _form(samples, settings)]
     parts += [_copying(samples, train)] if train else []
     for part in parts:
         for scores, more in zip(scored, part, strict=True):
-            scores |= more
+            scores.update(more)
     prompts = list(dict.fromkeys(sample.prompt for sample in samples))
     of_prompt = np.array([prompts.index(sample.prompt) for sample in samples])
     summary = {name: _mean(scored, of_prompt, name) for name in _names(scored)}
@@ -80,7 +82,7 @@ def measure(
         "train": train and {"path": str(train.folder), "hash": train.hash},
         "seed": SEED,
         "seconds": seconds,
-        "circumstances": circumstances(device, precision_of(base), seconds, tokens),
+        "circumstances": circumstances(device, precision.of(base), seconds, tokens),
         "items": [
             {"prompt": int(number), "sample": sample.number, "seed": sample.seed, **scores}
             for number, sample, scores in zip(of_prompt, samples, scored)
@@ -193,7 +195,7 @@ def _mean(scored: Sequence[Scores], of_prompt: Integers, name: str) -> dict[str,
 def _of_prompt(prompt: str, scored: Sequence[Scores], mine: np.ndarray) -> dict[str, Any]:
     """The mean of each score over the prompt's samples."""
     own = [scores for scores, is_mine in zip(scored, mine) if is_mine]
-    means = {}
+    means: dict[str, float | None] = {}
     for name in _names(scored):
         values = [scores[name] for scores in own if scores[name] is not None]
         means[name] = float(np.mean(values)) if values else None
