@@ -4,8 +4,9 @@ import json
 from dataclasses import replace
 
 import pytest
+import yaml
 
-from command_line import gpt2lab, last_json
+from command_line import fresh, gpt2lab, last_json
 from corpora import SENTENCES, corpus
 from gpt2lab.core import files
 from gpt2lab.core.errors import UserError
@@ -197,3 +198,44 @@ def test_a_vocabulary_that_does_not_fit_is_said(place, capsys, tmp_path):
     write_model(tmp_path / "m", language_model(replace(TINY, vocabulary=101)), small())
     assert gpt2lab("evaluate", tmp_path / "m", "--data", place / "rows.jsonl") == 2
     assert "does not exist: the model's ids are 0 to 100" in capsys.readouterr().err
+
+
+def test_a_task_of_the_harness_is_measured_and_kept_like_any_other(place, tmp_path, capsys):
+    """From a folder of task files; its word perplexity is ours."""
+    pages = [{"page": text} for text in SENTENCES[:12]]
+    files.write_text(tmp_path / "pages.jsonl", "".join(json.dumps(page) + "\n" for page in pages))
+    data_files = {"data_files": {"test": str(tmp_path / "pages.jsonl")}}
+    task = {
+        "task": "own_pages", "dataset_path": "json", "dataset_kwargs": data_files,
+        "output_type": "loglikelihood_rolling", "test_split": "test", "doc_to_text": "", "doc_to_target": "{{page}}",
+        "metric_list": [{"metric": "word_perplexity"}, {"metric": "bits_per_byte"}], "metadata": {"version": 1.0},
+    }  # fmt: skip
+    (tmp_path / "own_pages.yaml").write_text(yaml.safe_dump(task))
+    line = ["evaluate", place / "model", "--tasks-from", tmp_path, "--limit", 10]
+    assert gpt2lab(*line, "--protocol", "harness:own_pages", "--json") == 0
+    record = last_json(capsys.readouterr().out)
+    assert record["protocol"] == "harness:own_pages@1.0"
+    rows = tmp_path / "rows.jsonl"
+    files.write_text(rows, "".join(json.dumps({"text": page["page"]}) + "\n" for page in pages))
+    settings = ["--protocol", "perplexity/word", "--data", rows, "evaluate.detokenise=none", "--limit", 10, "--json"]
+    assert gpt2lab("evaluate", place / "model", *settings) == 0
+    ours = last_json(capsys.readouterr().out)
+    assert record["metrics"]["word_perplexity"] == pytest.approx(ours["value"], rel=1e-4)
+    assert record["metrics"]["bits_per_byte"] == pytest.approx(ours["also"]["bits_per_byte"]["value"], rel=1e-5)
+
+
+def test_two_processes_score_as_one(place, tmp_path):
+    line = ["evaluate", place / "model", "--data", place / "rows.jsonl", "--protocol", "perplexity/word,choices"]
+    rows = [
+        {"text": text, "context": text[:20], "endings": [text[20:30], "xyz"], "label": 0} for text in SENTENCES[:12]
+    ]
+    files.write_text(tmp_path / "rows.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    line[3] = tmp_path / "rows.jsonl"
+    alone, together = (
+        fresh(*line, "--json", "--processes", count, GPT2LAB_HOME=str(tmp_path / f"home-{count}")) for count in (1, 2)
+    )
+    assert together.returncode == 0, together.stderr
+    for one, both in zip(last_json(alone.stdout), last_json(together.stdout), strict=True):
+        assert one["value"] == pytest.approx(both["value"], rel=1e-6)
+        assert one["counts"] == both["counts"]
+    assert list((tmp_path / "home-2").glob("results/*/*.json"))

@@ -70,6 +70,8 @@ def evaluate(
     values = {"evaluate": {"limit": limit}} if limit else {}
     chosen = settings.resolve(Evaluation, values=values, overrides=overrides)
     if processes > 1:
+        if len(models) > 1:
+            raise UserError("several processes measure one model at a time", place="--processes", way_out="a line each")
         from gpt2lab.study import launch
 
         if not launch.is_member():

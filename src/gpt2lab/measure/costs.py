@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gpt2lab.core import files
 from gpt2lab.core.errors import UserError
 from gpt2lab.measure import forgetting, lineage, precision, samples, text_quality
+from gpt2lab.measure.bench import Bench
 from gpt2lab.model.gpt2 import GPT2
 from gpt2lab.model.reading import find_model, read_language_model, tokenizer_of, weight_hash
 from gpt2lab.text.corpus import Corpus, open_corpus
-
-if TYPE_CHECKING:
-    from gpt2lab.measure.evaluate import Bench
 
 WITH_BASE = ("forgetting", "text-quality")
 WITH_TRAIN = ("text-quality",)
