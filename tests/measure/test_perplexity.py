@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from corpora import corpus
-from gpt2lab.core.errors import UserError
-from gpt2lab.measure import perplexity, plans, streams
+from gpt2lab.core.errors import Failed, UserError
+from gpt2lab.measure import perplexity, plans, precision, streams
 from gpt2lab.measure.settings import DataSettings, EvaluateSettings, Evaluation
 from gpt2lab.measure.texts import Texts
+from gpt2lab.model import prompt
+from gpt2lab.model.settings import PromptSettings
 from gpt2lab.text.batches import Blocks
 from gpt2lab.train.validation import summed_loss
 from models import TINY, language_model, random_ids
@@ -54,6 +56,15 @@ def test_token_window_equals_brute_force_for_any_batch_and_stride(context, strid
         total += sum(nll(model, IDS[start:place], IDS[place]) for place in range(scored, stop))
         start, scored = start + step, stop
     assert record["counts"]["tokens_scored"] == len(IDS) - 1
+    assert record["value"] == pytest.approx(math.exp(total / (len(IDS) - 1)), rel=1e-5)
+
+
+def test_a_soft_prompt_takes_its_room_from_the_window_and_is_seen_by_every_token():
+    model = language_model()
+    prompt.add(model, PromptSettings(tokens=4), 1, np.empty(0, np.int64))
+    record = perplexity.token_window(model, IDS, EvaluateSettings(stride=19))
+    assert record["settings"]["context"] == TINY.context - 4
+    total = sum(nll(model, IDS[(place - 1) // 19 * 19 : place], IDS[place]) for place in range(1, len(IDS)))
     assert record["value"] == pytest.approx(math.exp(total / (len(IDS) - 1)), rel=1e-5)
 
 
@@ -186,9 +197,14 @@ def test_what_cannot_be_measured_is_one_clear_line():
         plans.refuse_idle(asking(stride=3), ["bits-per-byte"])
 
 
-def test_bf16_is_said_and_close(tmp_path):
-    from gpt2lab.measure import precision
+def test_weights_that_are_no_numbers_are_said_and_give_no_result():
+    model = language_model(CONFIG)
+    model.transformer.ln_f.bias.data[0] = math.nan
+    with pytest.raises(Failed, match="has no perplexity"):
+        measured("perplexity/token-window", of_documents(), model)
 
+
+def test_bf16_is_said_and_close():
     exact = measured("bits-per-byte", of_documents(), language_model(CONFIG))
     rough = measured("bits-per-byte", of_documents(), precision.cast(language_model(CONFIG), "bf16"))
     assert (exact["settings"]["precision"], rough["settings"]["precision"]) == ("fp32", "bf16")

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from gpt2lab.core import console
-from gpt2lab.core.errors import UserError
+from gpt2lab.core.errors import Failed, UserError
 from gpt2lab.measure import intervals, plans, precision
 from gpt2lab.measure.likelihood import Question, score
 from gpt2lab.measure.plans import Plan
@@ -29,6 +29,7 @@ from gpt2lab.train.processes import ALONE, Team
 
 TOKENS_IN_MEMORY = 4_000_000  # of windows that are asked together
 SEED = 0  # of the intervals
+MOST_NATS = 700  # whose exponential is still a number
 
 Transform = Literal["exp", "none"]
 
@@ -124,7 +125,7 @@ def point(plan: Plan, sums: Sums) -> float:
     """The value alone, without its interval: exp(ΣNLL / Σ), or bits a byte."""
     numerators, denominators, transform = _parts(plan.per, sums, plan.sizes)
     ratio = float(numerators.sum() / denominators.sum())
-    return math.exp(ratio) if transform == "exp" else ratio
+    return math.exp(min(ratio, MOST_NATS)) if transform == "exp" else ratio
 
 
 def _parts(per: str, sums: Sums, sizes: dict[str, Integers]) -> tuple[NDArray[Any], NDArray[Any], Transform]:
@@ -147,6 +148,11 @@ def _also(per: str, sums: Sums, sizes: dict[str, Integers]) -> dict[str, Any]:
 
 def _ratio(numerators: NDArray[Any], denominators: NDArray[Any], transform: Transform) -> dict[str, Any]:
     ratio = float(numerators.sum() / denominators.sum())
+    if not ratio < MOST_NATS:  # also where it is not a number
+        raise Failed(
+            f"the mean negative log-likelihood is {ratio:g}, which has no perplexity",
+            way_out="the weights are damaged or not of this architecture; measure another checkpoint",
+        )
     interval, note = intervals.of_ratio(numerators, denominators.astype(np.float64), transform=transform, seed=SEED)
     return {
         "value": math.exp(ratio) if transform == "exp" else ratio,
