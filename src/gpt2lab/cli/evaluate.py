@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,43 +13,97 @@ from gpt2lab.cli.common import Device, Json, Model, OtherTokenizer, Quiet, only_
 
 
 def register(app: typer.Typer) -> None:
-    groups = {"evaluate": "gpt2lab.measure.settings:EvaluateSettings", "data": "gpt2lab.measure.settings:DataSettings"}
+    groups = {name: f"gpt2lab.measure.settings:{name.title()}Settings" for name in ("evaluate", "data", "quality")}
     app.command(**verb(**groups))(evaluate)
 
 
 def evaluate(
     arguments: Model = None,
-    protocol: Annotated[str, typer.Option("--protocol", help="one or more, with commas")] = "perplexity/token-window",
-    data: Annotated[str | None, typer.Option("--data", help="a text file, or a corpus folder")] = None,
+    protocol: Annotated[
+        str,
+        typer.Option(
+            "--protocol",
+            help="one or more, with commas: perplexity/token-window, perplexity/word, perplexity/blocks, "
+            "bits-per-byte, hellaswag/harness, hellaswag/completion, choices, lambada, labels, "
+            "forgetting, text-quality, harness:TASK",
+        ),
+    ] = "perplexity/token-window",
+    data: Annotated[
+        str | None,
+        typer.Option("--data", help="a file, a folder, a glob, a corpus, a named set, builtin:… or hub:…"),
+    ] = None,
+    local: Annotated[Path | None, typer.Option("--from", help="the folder that holds a named set's files")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, help="the first so many items or documents alone")
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="measure again what is already known")] = False,
+    tasks: Annotated[
+        Path | None, typer.Option("--tasks-from", help="a folder with task files of lm-evaluation-harness")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option("--base", help="what MODEL was tuned from, for forgetting and text-quality")
+    ] = None,
+    train: Annotated[
+        str | None, typer.Option("--train", help="the corpus MODEL was tuned on: text-quality looks for copies")
+    ] = None,
     tokenizer: OtherTokenizer = None,
     device: Device = "auto",
+    processes: Annotated[int, typer.Option("--processes", min=1, help="score with so many processes")] = 1,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure a model: a model folder, a run, or a Hub id.
+    """Measure models: model folders, runs, or Hub ids. Every result is kept, and not measured twice.
 
     Example: gpt2lab evaluate runs/tiny --protocol perplexity/blocks --data corpora/docs
     """
-    from gpt2lab.core import console, hardware, settings
+    from gpt2lab.core import console, settings
     from gpt2lab.core.errors import UserError
     from gpt2lab.measure.settings import Evaluation
 
     prepare_console(json, quiet)
-    (model,), overrides = only_values(arguments, "one MODEL")
-    if data is None:
+    models, overrides = only_values(arguments, "one MODEL", None)
+    if not models:
+        only_values(arguments, "one MODEL")
+    names = [name.strip() for name in protocol.split(",") if name.strip()]
+    if data is None and not all(name.startswith("harness:") for name in names):
         raise UserError("what to measure on is missing", way_out="add --data FILE or --data CORPUS")
-    chosen = settings.resolve(Evaluation, overrides=overrides)
-    from gpt2lab.measure import evaluate as measuring
+    values = {"evaluate": {"limit": limit}} if limit else {}
+    chosen = settings.resolve(Evaluation, values=values, overrides=overrides)
+    if processes > 1:
+        if len(models) > 1:
+            raise UserError("several processes measure one model at a time", place="--processes", way_out="a line each")
+        from gpt2lab.study import launch
 
-    found = measuring.evaluate(model, protocol.split(","), data, chosen, hardware.choose_device(device), tokenizer)
-    rows = [
-        (
-            record["protocol"],
-            f"{record['value']:.4f}",
-            record["counts"]["tokens_scored"],
-            record["settings"].get("split", "all"),
-        )
-        for record in found
+        if not launch.is_member():
+            launch.processes(processes, shlex.join(["gpt2lab", *sys.argv[1:]]))
+            return
+    from gpt2lab.measure import evaluate as measuring
+    from gpt2lab.measure import records, showing
+
+    options = {
+        "tokenizer": tokenizer,
+        "local": local,
+        "tasks_from": tasks,
+        "again": again,
+        "base": base,
+        "train": train,
+    }
+    found = [
+        record for model in models for record in measuring.evaluate(model, names, data or "", chosen, device, **options)
     ]
-    console.table("", ("protocol", "perplexity, lower is better", "tokens scored", "split"), rows)
-    console.result(found[0] if len(found) == 1 else found)
+    for number, model in enumerate(models):
+        if len(models) > 1:
+            console.say(f"{model}:")
+        showing.show(found[number * len(names) : (number + 1) * len(names)])
+    console.next_command(_next(models[0], names, data))
+    stored = [records.summary(record) for record in found]
+    console.result(stored[0] if len(found) == 1 else stored)
+
+
+def _next(model: str, names: list[str], data: str | None) -> str:
+    """The next protocol that says something else of the same data, or a sample."""
+    others = {"perplexity/token-window": "bits-per-byte", "perplexity/word": "bits-per-byte",
+              "bits-per-byte": "perplexity/word", "hellaswag/completion": "hellaswag/harness"}  # fmt: skip
+    if (other := others.get(names[-1])) and other not in names:
+        return f"gpt2lab evaluate {shlex.quote(model)} --protocol {other} --data {shlex.quote(data or '')}"
+    return f'gpt2lab generate {shlex.quote(model)} --prompt "…"'

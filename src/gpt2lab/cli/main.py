@@ -17,6 +17,7 @@ from gpt2lab.cli import (
     finetune,
     generate,
     merge,
+    predict,
     prepare,
     pretrain,
     recipe,
@@ -37,7 +38,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (run, prepare, pretrain, finetune, search, merge, evaluate, generate, synthesize, doctor):
+for module in (run, prepare, pretrain, finetune, search, merge, evaluate, predict, generate, synthesize, doctor):
     module.register(app)
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(corpus.app, name="corpus")

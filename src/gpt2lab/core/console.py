@@ -24,6 +24,7 @@ SECONDS_BETWEEN_LINES = 5.0
 @dataclass
 class _State:
     mode: Mode = "normal"
+    hushed: bool = False
     warned: set[str] = field(default_factory=set)
 
 
@@ -35,8 +36,18 @@ def configure(mode: Mode) -> None:
     _state.warned.clear()
 
 
+@contextlib.contextmanager
+def hushed() -> Iterator[None]:
+    """Not a word inside: for what is done over and over, and has said once what there is to say."""
+    before, _state.hushed = _state.hushed, True
+    try:
+        yield
+    finally:
+        _state.hushed = before
+
+
 def say(text: RenderableType = "") -> None:
-    if _state.mode != "quiet":
+    if _state.mode != "quiet" and not _state.hushed:
         _messages().print(text, highlight=False, soft_wrap=True, markup=False)
 
 
@@ -46,6 +57,8 @@ def show(text: str) -> None:
 
 
 def warn(text: str) -> None:
+    if _state.hushed:
+        return
     _errors().print(f"warning: {text}", style="yellow", highlight=False, soft_wrap=True, markup=False)
 
 
@@ -101,7 +114,7 @@ class Progress(Protocol):
 @contextlib.contextmanager
 def progress(what: str, total: float | None, unit: str, done: float = 0) -> Iterator[Progress]:
     """Show that `total` units of work are under way; `done` of them were finished before."""
-    if _state.mode == "quiet":
+    if _state.mode == "quiet" or _state.hushed:
         yield _Silent()
     elif _errors().is_terminal or _errors().is_jupyter:
         with _bar(what, total, unit, done) as bar:

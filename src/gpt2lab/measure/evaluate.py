@@ -1,88 +1,200 @@
-"""A model, data and protocols become records."""
+"""A model, data and protocols become records. What was measured before under the same conditions is not done again."""
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpt2lab.core import console, files
+from gpt2lab import __version__
+from gpt2lab.core import console, files, hardware
 from gpt2lab.core.errors import UserError
-from gpt2lab.measure import perplexity, records
+from gpt2lab.measure import choices, costs, harness, labels, lambada, perplexity, plans, records
+from gpt2lab.measure.bench import Bench
 from gpt2lab.measure.settings import Evaluation
-from gpt2lab.model.gpt2 import GPT2
-from gpt2lab.model.reading import find_model, read_language_model, tokenizer_of, weight_hash
-from gpt2lab.text.corpus import is_corpus, open_corpus
-from gpt2lab.text.opening import open_binary
-from gpt2lab.text.tokenizer import Tokenizer
+from gpt2lab.measure.texts import Texts
+from gpt2lab.model.reading import read_model
+from gpt2lab.text.corpus import Split, is_corpus, open_corpus
+from gpt2lab.text.sources import chosen_columns, open_source
+from gpt2lab.train import processes
 
-PROTOCOLS = ("perplexity/token-window", "perplexity/blocks")
+NEVER_MOVE_A_VALUE = ("token_budget",)
+
+
+@dataclass(frozen=True)
+class Family:
+    """Protocols that are measured together: how, and what identifies their data."""
+
+    measure: Callable[[Sequence[str], Bench], list[dict[str, Any]]]  # a record a name, in their order
+    data: Callable[[str, Bench], dict[str, Any]]  # with a hash, where it is known before measuring
 
 
 def evaluate(
-    source: str, protocols: list[str], data: str, settings: Evaluation, device: Any, tokenizer: str | None = None
+    source: str,
+    protocols: Sequence[str],
+    data: str,
+    settings: Evaluation,
+    device: Any = "auto",
+    *,
+    tokenizer: str | None = None,
+    local: Path | None = None,
+    tasks_from: Path | None = None,
+    base: str | None = None,
+    train: str | None = None,
+    again: bool = False,
 ) -> list[dict[str, Any]]:
-    """One record a protocol, each also written to the model's results."""
-    if unknown := [name for name in protocols if name not in PROTOCOLS]:
-        raise UserError(f"there is no protocol {unknown[0]!r}", way_out=f"known: {', '.join(PROTOCOLS)}")
-    folder = find_model(source)
-    model = read_language_model(folder, device=device)
-    identity = {"path": source, "weights": weight_hash(folder)}
-    found = [
-        {
-            **_measure(name, model, tokenizer_of(folder, tokenizer), Path(data), settings),
-            "model": identity,
-            "data": _describe(Path(data)),
-        }
-        for name in protocols
-    ]
-    for record in found:
-        records.write(_results_folder(Path(source), identity["weights"]), record)
-    return found
-
-
-def _measure(name: str, model: GPT2, tokenizer: Tokenizer, data: Path, settings: Evaluation) -> dict[str, Any]:
-    if name == "perplexity/blocks":
-        if not is_corpus(data):
-            raise UserError(f"{name} is measured on a corpus", place=data, way_out="gpt2lab prepare DATA --out CORPUS")
-        corpus = open_corpus(data)
-        split = settings.data.split or next(
-            split for split in ("test", "validation", "train") if split in corpus.splits
-        )
-        if split == "train":
-            console.warn("this is the split that models are trained on; its perplexity says little about new text")
-        if tokenizer.hash != corpus.manifest["tokenizer"]["hash"]:
-            raise UserError(
-                "the corpus was made with another tokenizer than the model", place=data, way_out="prepare it again"
-            )
-        return perplexity.blocks(model, corpus.split(split), perplexity.context_for(model, settings.evaluate))
-    if is_corpus(data):
-        raise UserError(
-            f"{name} is defined on text, and this is a corpus of tokens",
-            place=data,
-            way_out="name the text the corpus was made from",
-        )
-    ids = tokenizer.encode(_text(data)).astype("int64")
-    return perplexity.token_window(model, ids, settings.evaluate)
-
-
-def _text(path: Path) -> str:
-    """A text file exactly as it stands, also a compressed one."""
-    with open_binary(path) as file:
-        content = file.read()
+    """One record a protocol, each also kept among the model's results."""
+    for name in protocols:
+        family_of(name)
+    plans.refuse_idle(settings, protocols)
+    costs.refuse_idle(protocols, base, train)
+    place = processes.own_device(hardware.choose_device(device) if isinstance(device, str) else device)
+    team = processes.join(place)
+    if not team.leads:
+        console.configure("quiet")
     try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise UserError(
-            f"not UTF-8: {error.reason}", place=f"{path}, line {line}", way_out="save it as UTF-8"
-        ) from error
+        bench = Bench(source, data, settings, place, tokenizer, local, tasks_from, base, train, team)
+        return _evaluate(list(dict.fromkeys(protocols)), bench, again)
+    finally:
+        processes.leave()
 
 
-def _describe(data: Path) -> dict[str, Any]:
-    return {"path": str(data), "hash": open_corpus(data).hash if is_corpus(data) else files.sha256(data)}
+def family_of(name: str) -> Family:
+    if name.startswith(HARNESS):
+        return Family(_harness, lambda name, bench: {"path": name})
+    if name not in PROTOCOLS:
+        close = difflib.get_close_matches(name, PROTOCOLS, n=1)
+        known = f"known: {', '.join(PROTOCOLS)}, {HARNESS}TASK"
+        raise UserError(f"there is no protocol {name!r}", way_out=f"did you mean {close[0]}?" if close else known)
+    return PROTOCOLS[name]
 
 
-def _results_folder(source: Path, weights: str) -> Path:
-    if (source / "run.json").is_file():
-        return source / "results"
-    return files.home() / "results" / weights[:16]
+def _evaluate(protocols: list[str], bench: Bench, again: bool) -> list[dict[str, Any]]:
+    questions = {name: _asked(name, bench) for name in protocols}
+    found: dict[str, dict[str, Any]] = {}
+    for name, asked in questions.items():
+        before = None if again or asked is None else records.find(bench.results, asked)
+        if before is not None:
+            console.say(f"{name}: already measured, with the same model, data and settings; --again measures it again")
+            found[name] = before
+    missing = [name for name in protocols if name not in found]
+    for family in dict.fromkeys(family_of(name).measure for name in missing):
+        names = [name for name in missing if family_of(name).measure is family]
+        made = family(names, bench)
+        if family is _harness:  # a group of tasks has a record of each
+            names = [record["protocol"].partition("@")[0] for record in made]
+        for name, record in zip(names, made, strict=True):
+            found[name] = _complete(record, name, bench, questions.get(name))
+    return [found[name] for name in dict.fromkeys([*protocols, *found]) if name in found]
+
+
+def _asked(name: str, bench: Bench) -> dict[str, Any] | None:
+    """Everything that decides the result; None where that cannot be known before."""
+    data = family_of(name).data(name, bench)
+    if "hash" not in data:
+        return None
+    chosen = bench.settings.evaluate.as_dict()
+    idle = [*NEVER_MOVE_A_VALUE, *(key for key, users in plans.WHO_USES.items() if name not in users)]
+    return {
+        "protocol": name,
+        "gpt2lab": __version__,
+        "model": {key: value for key, value in bench.identity.items() if key != "path"},
+        "tokenizer": bench.tokenizer.hash,
+        "data": data["hash"],
+        "evaluate": {key: value for key, value in chosen.items() if key not in idle},
+        "columns": bench.settings.data.as_dict(),
+        **({"beside": data["beside"]} if "beside" in data else {}),
+    }
+
+
+def _complete(record: dict[str, Any], name: str, bench: Bench, asked: dict[str, Any] | None) -> dict[str, Any]:
+    known, own = family_of(name).data(name, bench), record.get("data", {})
+    data = {"hash": own.get("hash"), **known, **({"source": own} if own else {})}
+    stated = {"precision": bench.settings.evaluate.precision, **record["settings"]}
+    complete = {
+        **record,
+        "settings": stated,
+        "model": {**bench.identity, "tokenizer": bench.tokenizer.hash},
+        "data": data,
+        "asked": asked,
+    }
+    if bench.team.leads:
+        records.write(bench.results, complete)
+    return complete
+
+
+def _perplexities(names: Sequence[str], bench: Bench) -> list[dict[str, Any]]:
+    budget = bench.settings.evaluate.token_budget
+    return [
+        perplexity.measure(bench.model, plan, token_budget=budget, team=bench.team)
+        for plan in [
+            plans.plan(name, _material(name, bench), bench.tokenizer, bench.model.window, bench.settings)
+            for name in names
+        ]
+    ]
+
+
+def _material(name: str, bench: Bench) -> Texts | Split:
+    return bench.split if name == "perplexity/blocks" and is_corpus(Path(bench.data)) else bench.texts
+
+
+def _text(name: str, bench: Bench) -> dict[str, Any]:
+    material = _material(name, bench)
+    if isinstance(material, Split):
+        return {"path": bench.data, "hash": open_corpus(Path(bench.data)).hash, "split": material.name}
+    return {"path": bench.data, "hash": material.hash, "split": material.split, "form": material.form}
+
+
+def _choices(names: Sequence[str], bench: Bench) -> list[dict[str, Any]]:
+    chosen = bench.settings.evaluate
+    return choices.measure(
+        names, bench.model, bench.tokenizer, bench.items,
+        context=bench.context, token_budget=chosen.token_budget, team=bench.team,
+    )  # fmt: skip
+
+
+def _lambada(names: Sequence[str], bench: Bench) -> list[dict[str, Any]]:
+    budget = bench.settings.evaluate.token_budget
+    return [
+        lambada.measure(
+            bench.model, bench.tokenizer, bench.items, context=bench.context, token_budget=budget, team=bench.team
+        )
+        for _ in names
+    ]
+
+
+def _items(name: str, bench: Bench) -> dict[str, Any]:
+    return {"path": bench.data, "hash": files.fingerprint(bench.items.about)}
+
+
+def _labels(names: Sequence[str], bench: Bench) -> list[dict[str, Any]]:
+    model = read_model(bench.folder, device=bench.device)
+    return [labels.measure(model, bench.tokenizer, bench.data, bench.settings, local=bench.local) for _ in names]
+
+
+def _labelled(name: str, bench: Bench) -> dict[str, Any]:
+    path = Path(bench.data)
+    if is_corpus(path):
+        return {"path": bench.data, "hash": open_corpus(path).hash}
+    source = open_source(bench.data, bench.local, chosen_columns(bench.settings.data))
+    return {"path": bench.data, "hash": files.fingerprint(source.describe())}
+
+
+def _harness(names: Sequence[str], bench: Bench) -> list[dict[str, Any]]:
+    return harness.measure(
+        [name.removeprefix(HARNESS) for name in names], bench.model, bench.tokenizer,
+        context=bench.context, tasks_from=bench.tasks_from, limit=bench.settings.evaluate.limit,
+    )  # fmt: skip
+
+
+HARNESS = "harness:"  # before the name of any of lm-evaluation-harness' tasks
+PROTOCOLS: dict[str, Family] = {
+    **dict.fromkeys(plans.NAMES, Family(_perplexities, _text)),
+    **dict.fromkeys(choices.PROTOCOLS, Family(_choices, _items)),
+    "lambada": Family(_lambada, _items),
+    "labels": Family(_labels, _labelled),
+    "forgetting": Family(costs.measure_forgetting, costs.data_of_forgetting),
+    "text-quality": Family(costs.measure_text_quality, costs.data_of_text_quality),
+}

@@ -38,6 +38,19 @@ class SampleSettings(SamplingSettings):
     """Steps between samples, or `epoch`; 0 samples at the end alone."""
 
 
+class ProbeSettings(Settings):
+    protocols: tuple[str, ...] = ()
+    """Measured while the model is trained, such as hellaswag/completion; the values stand in `metrics.jsonl`."""
+    data: str | None = None
+    """What they are measured on: DATA as `gpt2lab evaluate` takes it."""
+    local: str | None = None
+    """The folder that holds a named set's files."""
+    every: Every = 0
+    """Steps between looks, or `epoch`; 0 looks at the end alone."""
+    limit: Positive | None = None
+    """The first so many items or documents alone."""
+
+
 class CorpusSettings(Settings):
     source: str
     """The corpus folder."""
@@ -62,6 +75,7 @@ class RunSettings(Settings):
     model: ModelSettings = ModelSettings()
     train: TrainSettings = TrainSettings()
     sample: SampleSettings = SampleSettings()
+    probe: ProbeSettings = ProbeSettings()
     track: TrackSettings = TrackSettings()
 
 
@@ -85,6 +99,7 @@ class TuneSettings(Settings):
     prompt: PromptSettings = PromptSettings()
     partial: PartialSettings = PartialSettings()
     sample: SampleSettings = SampleSettings()
+    probe: ProbeSettings = ProbeSettings()
     track: TrackSettings = TrackSettings()
 
 

@@ -12,6 +12,7 @@ from gpt2lab.core.errors import UserError
 from gpt2lab.measure import perplexity, records
 from gpt2lab.model.gpt2 import GPT2, GPT2Classifier
 from gpt2lab.model.reading import weight_hash
+from gpt2lab.study import probing
 from gpt2lab.study.sampling import Sample
 from gpt2lab.study.settings import AnySettings
 from gpt2lab.text.batches import Blocks, Documents, Labelled, Mixture, Packed, Rows
@@ -36,10 +37,11 @@ def text(settings: AnySettings, corpus: Corpus, block: int, kind: str = "blocks"
     """Running text: every token is predicted, or what follows each prompt."""
     make = _kind_of_rows(corpus, kind, block)
     held_out = [make(source.split("validation")) for source in corpus.sources if "validation" in source.splits]
+    look = probing.looker(settings.probe, corpus.tokenizer(), block)
     return Task(
         _to_train_on(corpus, make),
         language_modelling,
-        lambda team: _text_probes(settings, corpus, held_out, team),
+        lambda team: [*_text_probes(settings, corpus, held_out, team), *([look(team)] if look else [])],
         lambda out, model: _measure(out, model, corpus, block),
         "tokens",
     )
@@ -47,6 +49,8 @@ def text(settings: AnySettings, corpus: Corpus, block: int, kind: str = "blocks"
 
 def labels(settings: AnySettings, corpus: Corpus, block: int) -> Task:
     """Labelled texts: one class a text."""
+    if settings.probe.protocols:
+        raise UserError("probes measure language models, and this is a classifier", place="probe.protocols")
     rows = Labelled(corpus.split("train"), block)
     if rows.truncated:
         console.say(f"{console.counted(rows.truncated, 'text')} of {rows.rows:,} are cut to {block} tokens")

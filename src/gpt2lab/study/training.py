@@ -103,7 +103,7 @@ def _alone_in(out: Path, team: Team, dry_run: bool) -> Iterator[None]:
 
 def _plan(settings: AnySettings, job: Job, model: nn.Module, device: torch.device) -> Plan:
     train, rows, block = settings.train, job.task.rows, job.block
-    every = (train.validate_every, train.checkpoint_every, settings.sample.every)
+    every = (train.validate_every, train.checkpoint_every, settings.sample.every, settings.probe.every)
     if isinstance(rows, Mixture) and (train.epochs or "epoch" in every):
         raise UserError(
             "a mixture has no epochs: its sources come round at different times",

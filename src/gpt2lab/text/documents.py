@@ -49,6 +49,15 @@ class Source(Protocol):
         """Bytes of all pieces together, where that is known before reading them."""
         ...
 
+    @property
+    def splits(self) -> list[str]:
+        """Train, validation, test: those that the source itself tells apart, known before anything is read."""
+        ...
+
+    def only(self, split: str) -> Source:
+        """The pieces of one of them."""
+        ...
+
     def pieces(self) -> Iterator[Piece]: ...
 
     def describe(self) -> dict[str, Any]:

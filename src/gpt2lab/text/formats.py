@@ -63,6 +63,13 @@ class FileSource:
     def size(self) -> int:
         return sum(file.size for file in self.files)
 
+    @property
+    def splits(self) -> list[str]:
+        return list(dict.fromkeys(split for file in self.files if (split := self._split_of(file))))
+
+    def only(self, split: str) -> FileSource:
+        return replace(self, paths=[file.path for file in self.files if self._split_of(file) == split])
+
     def pieces(self) -> Iterator[FilePiece]:
         for file in self.files:
             for size, read in self._parts(file, self.piece_bytes):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ class HubSource:
     columns: Columns = UNNAMED
     read: Callable[[Iterator[Path]], Iterator[Document | BadRow]] | None = None
     about: tuple[tuple[str, Any], ...] = ()
+    wanted: str | None = None  # the split, where it is one alone
 
     @cached_property
     def found(self) -> tuple[str | None, list[RemoteFile]]:
@@ -37,12 +38,19 @@ class HubSource:
         for revision in (None, CONVERTED):
             files = self._parquet(revision)
             if files:
-                return revision, files
+                return revision, [file for file in files if self.wanted in (None, split_of(file.path))]
         raise UserError(
             f"no parquet files {f'under {self.folder!r} ' if self.folder else ''}in this data set",
             place=f"{self.repository} on the Hub",
             way_out="download its files and name them, or give the configuration: hub:owner/name/config",
         )
+
+    @property
+    def splits(self) -> list[str]:
+        return list(dict.fromkeys(split for file in self.found[1] if (split := split_of(file.path))))
+
+    def only(self, split: str) -> HubSource:
+        return replace(self, wanted=split)
 
     @property
     def size(self) -> int | None:
@@ -58,6 +66,12 @@ class HubSource:
             else:
                 for path in map(self._fetch, files):
                     yield from FileSource([path], self.columns, split).pieces()
+
+    def paths(self, *splits: str) -> list[Path]:
+        """The files of the first of these splits that there is, else all."""
+        by_split = {split: [file for file in self.found[1] if split_of(file.path) == split] for split in splits}
+        chosen = next((files for files in by_split.values() if files), self.found[1])
+        return [self._fetch(file) for file in chosen]
 
     def describe(self) -> dict[str, Any]:
         files = {file.path: file.sha256 or file.git_blob for file in self.found[1]}

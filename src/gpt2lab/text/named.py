@@ -29,11 +29,13 @@ class DataSet:
     licence: str
     local: dict[SplitName, tuple[str, ...]]  # names that a local copy may have, plain or compressed
     read: Callable[[Iterator[Path]], Rows] | None = None  # where its rows need more than a column of text
+    as_released: Callable[[Iterator[Path]], Rows] | None = None  # the same documents, not a byte changed
     labels: tuple[str, ...] = ()
     documents: dict[str, int] | None = None  # published counts
 
 
 AG_NEWS_CLASSES = ("World", "Sports", "Business", "Sci/Tech")
+BLANK = " \n"  # a row without text, as WikiText was released; the Hub's copy has none of it
 HEADING = re.compile(r"\s?= [^=].* = \s*")
 
 
@@ -50,6 +52,27 @@ def articles(paths: Iterator[Path]) -> Rows:
         waiting.append(line if line.strip() else "\n")
     if any(text.strip() for text in waiting):
         yield _article(waiting)
+
+
+def pages(paths: Iterator[Path]) -> Rows:
+    """WikiText as it was released, cut where lm-evaluation-harness begins a page; the pages together are the file."""
+    waiting: list[str] = []
+    for line in (line for path in paths for line in _lines(path)):
+        if isinstance(line, BadRow):
+            yield line
+            continue
+        if begins_page(line) and any(text.strip() for text in waiting):
+            yield Document("".join(waiting))
+            waiting = []
+        waiting.append(line if line.strip() else BLANK)
+    if any(text.strip() for text in waiting):
+        yield Document("".join(waiting))
+
+
+def begins_page(line: str) -> bool:
+    """By the rule of the harness' own data set: a heading of the first level, whatever stands between its marks."""
+    heading = line.replace("= = =", "===").replace("= =", "==").strip()
+    return heading.startswith("= ") and heading.endswith(" =")
 
 
 def news(paths: Iterator[Path]) -> Rows:
@@ -111,7 +134,7 @@ def _wikitext(config: str, ending: str) -> DataSet:
         "test": (f"wiki.test.{ending}", *(("test.txt",) if ending == "tokens" else ())),
     }
     what = "an article, from one first-level heading to the next"
-    return DataSet("Salesforce/wikitext", f"{config}/", what, CC_BY_SA, local, articles)
+    return DataSet("Salesforce/wikitext", f"{config}/", what, CC_BY_SA, local, articles, pages)
 
 
 CC_BY_SA = "CC BY-SA"
@@ -143,8 +166,8 @@ SETS: dict[str, DataSet] = {
         "research use",
         {"train": ("train.csv", "train.jsonl", "train_subset.jsonl"), "test": ("test.csv", "test.jsonl")},
         news,
-        AG_NEWS_CLASSES,
-        {"train": 120_000, "test": 7_600},
+        labels=AG_NEWS_CLASSES,
+        documents={"train": 120_000, "test": 7_600},
     ),
     "hellaswag": DataSet(
         "Rowan/hellaswag",
@@ -166,9 +189,11 @@ SETS: dict[str, DataSet] = {
 }
 
 
-def open_set(name: str, local: Path | None) -> Source:
+def open_set(name: str, local: Path | None, *, as_released: bool = False) -> Source:
     """From a folder with its files, or from the Hub."""
     chosen = SETS[name]
+    if as_released and chosen.as_released:
+        chosen = replace(chosen, read=chosen.as_released)
     if local is None:
         about = (("document", chosen.document), ("licence", chosen.licence), ("labels", list(chosen.labels)))
         return HubSource(name, chosen.hub, chosen.folder, read=chosen.read, about=about)
@@ -176,7 +201,7 @@ def open_set(name: str, local: Path | None) -> Source:
     if not present:
         known = ", ".join(name for names in chosen.local.values() for name in names)
         raise UserError(f"no file of {name} is here", place=local, way_out=f"known names, plain or compressed: {known}")
-    for split in chosen.local.keys() - present.keys():
+    for split in sorted(chosen.local.keys() - present.keys()) if not as_released else ():
         console.warn(f"no {split} split: {local} holds no {' or '.join(chosen.local[split])}")
     return LocalSet(name, chosen, present)
 
@@ -190,6 +215,13 @@ class LocalSet:
     @property
     def size(self) -> int | None:
         return None if self.chosen.read else sum(path.stat().st_size for paths in self.files.values() for path in paths)
+
+    @property
+    def splits(self) -> list[str]:
+        return list(self.files)
+
+    def only(self, split: str) -> LocalSet:
+        return replace(self, files={name: paths for name, paths in self.files.items() if name == split})
 
     def pieces(self) -> Iterator[Piece]:
         for split, paths in self.files.items():

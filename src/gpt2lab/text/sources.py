@@ -44,6 +44,10 @@ class BuiltinSource:
         self.name = name
         self.rows = builtin.documents(name)
         self.size = sum(len(document.text) for document in self.rows)
+        self.splits: list[str] = []
+
+    def only(self, split: str) -> BuiltinSource:
+        raise AssertionError(f"built-in text has no split {split}")
 
     def pieces(self) -> Iterator[Piece]:
         return inline_pieces(self.rows, None)

@@ -1,0 +1,75 @@
+"""Generated texts with the prompts, seeds and decoding that made them, as `gpt2lab generate --json` prints them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpt2lab.core import files
+from gpt2lab.core.errors import UserError
+from gpt2lab.text.opening import open_text
+
+OF_EACH = ("prompt", "text", "sample", "seed", "tokens", "finish", "model")  # all other keys tell how it was decoded
+
+
+@dataclass(frozen=True)
+class Sample:
+    prompt: str
+    text: str
+    number: int  # among the samples of its prompt
+    seed: int | None
+    decoding: dict[str, Any]
+    tokens: int | None = None  # as many as were generated
+
+
+def read(path: Path) -> list[Sample]:
+    found = []
+    stream, _ = open_text(path)
+    with stream:
+        for number, line in enumerate(stream, 1):
+            if not line.isspace():
+                found.append(_sample(line, f"{path.name}, row {number}"))
+    if not found:
+        raise UserError("there are no samples here", place=path, way_out="gpt2lab generate MODEL --json makes them")
+    twice = Counter((sample.prompt, sample.number, sample.seed) for sample in found).most_common(1)[0]
+    if twice[1] > 1:
+        raise UserError(
+            f"sample {twice[0][1]} of seed {twice[0][2]} stands {twice[1]} times for the prompt {twice[0][0][:40]!r}",
+            place=path,
+            way_out="give the samples of one model alone, each once",
+        )
+    return found
+
+
+def conditions(samples: Sequence[Sample]) -> dict[str, Any]:
+    """What must agree before two sets of samples are compared."""
+    keys = sorted({key for sample in samples for key in sample.decoding})
+    ways = {key: sorted({json.dumps(sample.decoding.get(key)) for sample in samples}) for key in keys}
+    made = sorted((sample.prompt, sample.number, sample.seed or 0) for sample in samples)
+    return {
+        "prompts": files.fingerprint(sorted({sample.prompt for sample in samples})),
+        "samples": len(samples),
+        "seeds": sorted({sample.seed for sample in samples if sample.seed is not None}),
+        "draws": files.fingerprint(made),
+        "decoding": {key: json.loads(values[0]) if len(values) == 1 else values for key, values in ways.items()},
+    }
+
+
+def _sample(line: bytes, place: str) -> Sample:
+    try:
+        row = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UserError("not a JSON object", place=place, way_out="gpt2lab generate MODEL --json makes them") from error
+    wrong = [key for key in ("prompt", "text") if not isinstance(row, dict) or not isinstance(row.get(key), str)]
+    if wrong:
+        raise UserError(f"a sample needs a {wrong[0]}", place=place, way_out="gpt2lab generate MODEL --json makes them")
+    decoding = {key: value for key, value in row.items() if key not in OF_EACH and _is_setting(value)}
+    return Sample(row["prompt"], row["text"], row.get("sample", 0), row.get("seed"), decoding, row.get("tokens"))
+
+
+def _is_setting(value: Any) -> bool:
+    return value is None or isinstance(value, bool | int | float | str)
