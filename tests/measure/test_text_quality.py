@@ -23,7 +23,8 @@ SETTINGS = QualitySettings(tokens=5, pooled_tokens=40, opening="The", closing=".
 def rows(texts=None, **changes):
     """Three samples of each of four prompts."""
     texts = texts or [SAMPLE[start : start + 40 + start] for start in range(0, 120, 10)]
-    about = {"seed": 1, "temperature": 0.8, "max_new_tokens": 40, "finish": "length", **changes}
+    decoding = {"seed": 1, "temperature": 0.8, "max_new_tokens": 40, "stop": ["x"], "rows": 16, **changes}
+    about = {"seed": decoding["seed"], "tokens": 9, "finish": "length", "settings": decoding}
     return [
         {"prompt": SENTENCES[number // 3][:20], "text": text, "sample": number % 3, **about}
         for number, text in enumerate(texts)
@@ -98,6 +99,11 @@ def test_other_seeds_decoding_or_budget_refuse_to_compare(tmp_path, changes, nam
         text_quality.compare(one, other, "rep_2")
 
 
+def test_how_many_were_written_side_by_side_does_not_matter(tmp_path):
+    one, other = (measured(read(tmp_path, rows(**changed))) for changed in ({}, {"rows": 4}))
+    assert text_quality.compare(one, other, "rep_2").value == 0
+
+
 def test_other_prompts_settings_or_bases_refuse_to_compare(tmp_path):
     samples = read(tmp_path, rows())
     one = measured(samples)
@@ -126,6 +132,7 @@ def test_the_order_of_samples_changes_no_mean(tmp_path):
         ("no json", "not a JSON object"),
         ('{"prompt": "x"}', "a sample needs a text"),
         ('{"prompt": "x", "text": 3}', "a sample needs a text"),
+        ('{"prompt": "x", "text": "y", "settings": 3}', "a sample needs a settings object"),
         ('{"prompt": "x", "text": "y", "sample": 0}\n{"prompt": "x", "text": "z", "sample": 0}', "stands 2 times"),
     ],
 )

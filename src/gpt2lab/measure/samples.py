@@ -13,7 +13,8 @@ from gpt2lab.core import files
 from gpt2lab.core.errors import UserError
 from gpt2lab.text.opening import open_text
 
-OF_EACH = ("prompt", "text", "sample", "seed", "tokens", "finish", "model")  # all other keys tell how it was decoded
+# Settings of generation that never move a text.
+IDLE = ("rows", "token_details", "alternatives", "compile")
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,7 @@ class Sample:
     text: str
     number: int  # among the samples of its prompt
     seed: int | None
-    decoding: dict[str, Any]
-    tokens: int | None = None  # as many as were generated
+    decoding: dict[str, Any]  # every setting, the token budget among them
 
 
 def read(path: Path) -> list[Sample]:
@@ -65,11 +65,10 @@ def _sample(line: bytes, place: str) -> Sample:
     except (ValueError, RecursionError) as error:
         raise UserError("not a JSON object", place=place, way_out="gpt2lab generate MODEL --json makes them") from error
     wrong = [key for key in ("prompt", "text") if not isinstance(row, dict) or not isinstance(row.get(key), str)]
+    if not wrong and not isinstance(row.get("settings", {}), dict):
+        wrong = ["settings object"]
     if wrong:
         raise UserError(f"a sample needs a {wrong[0]}", place=place, way_out="gpt2lab generate MODEL --json makes them")
-    decoding = {key: value for key, value in row.items() if key not in OF_EACH and _is_setting(value)}
-    return Sample(row["prompt"], row["text"], row.get("sample", 0), row.get("seed"), decoding, row.get("tokens"))
-
-
-def _is_setting(value: Any) -> bool:
-    return value is None or isinstance(value, bool | int | float | str)
+    settings = row.get("settings") or {}
+    decoding = {key: value for key, value in settings.items() if key not in IDLE}
+    return Sample(row["prompt"], row["text"], row.get("sample", 0), row.get("seed"), decoding)
