@@ -57,6 +57,7 @@ def by_the_harness(folder: Path, requests: list[tuple[str, str]], batch: int) ->
 
 
 def main() -> None:
+    from gpt2lab.core import hardware
     from gpt2lab.measure import choices
     from gpt2lab.model.writing import write_model
     from gpt2lab.text import items, tokenizer
@@ -69,6 +70,7 @@ def main() -> None:
     arguments.add_argument("--batch", type=int, default=16, help="requests at once, of the harness")
     given = arguments.parse_args()
 
+    hardware.keep_pages()
     encoder, model, read = tokenizer.load(given.tokenizer), random_model(), items.read(given.data, limit=given.items)
     (ours,) = choices.measure(["hellaswag/harness"], model, encoder, read)
     rows = [row.values for row in read.rows]
@@ -90,7 +92,7 @@ def main() -> None:
     result = {
         "lm_eval": importlib.metadata.version("lm-eval"),
         "model": {**SHAPE, "weights": f"random, seed {SEED}"},
-        "data": ours["data"],
+        "data": {**ours["data"], "data": Path(given.data).name},
         "items": len(rows),
         "log_likelihoods": apart.size,
         "largest_difference": apart.max(),

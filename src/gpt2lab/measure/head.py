@@ -2,47 +2,55 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gpt2lab.model.gpt2 import GPT2
+from gpt2lab.text.batches import Integers
 
 CHUNK_BYTES = {"cpu": 64e6, "cuda": 1e9}  # of fp32 logits
 
 
 @dataclass
 class Head:
-    """Made once for many rows: it holds the weights in the precision of the blocks, without the ids that only pad."""
+    """Made once for many rows: it holds the weights in the precision of the blocks."""
 
-    weight: Tensor  # (V, C)
-    rows: int
+    weight: Tensor  # (V, C), the ids that only pad included
+    vocabulary: int
+    rows: int  # at once
     logits: Tensor  # (rows, V), in fp32 or better
 
     @staticmethod
     def of(model: GPT2) -> Head:
-        weight = model.lm_head.weight[: model.config.vocabulary].detach()
+        weight = model.lm_head.weight.detach()
         dtype = model.transformer.ln_f.weight.dtype
         if dtype.itemsize < 4:
-            # The same shift of a row's logits changes no probability, and rounds the less the smaller they are.
-            weight = (weight.float() - weight.float().mean(dim=0)).to(dtype)
+            # The same shift of all of a row's logits changes no probability, and small logits lose less in rounding.
+            mean = weight[: model.config.vocabulary].mean(dim=0, dtype=torch.float32)
+            weight = (weight.float() - mean).to(dtype)
         wide = torch.promote_types(dtype, torch.float32)
         rows = max(1, int(CHUNK_BYTES.get(weight.device.type, 1e9) / (4 * len(weight))))
-        return Head(weight, rows, torch.empty(0, len(weight), dtype=wide, device=weight.device))
+        logits = torch.empty(0, len(weight), dtype=wide, device=weight.device)
+        return Head(weight, model.config.vocabulary, rows, logits)
 
-    def __call__(self, x_NC: Tensor, row_M: Tensor, target_M: Tensor) -> tuple[Tensor, Tensor]:
-        """log p(target), and whether no id is likelier nor as likely and earlier; `row_M` must not fall."""
+    def __call__(self, x_NC: Tensor, row_M: Integers, target_M: Integers) -> tuple[NDArray, NDArray[np.bool_]]:
+        """log p(target) of each, and whether no id is likelier, nor as likely and earlier; `row_M` must not fall."""
         values = self.logits.new_empty(len(target_M))
-        greedy = torch.empty_like(target_M, dtype=torch.bool)
+        greedy = torch.zeros(len(target_M), dtype=torch.bool, device=x_NC.device)
+        rows_M, targets_M = (torch.from_numpy(array).to(x_NC.device) for array in (row_M, target_M))
         starts = range(0, len(x_NC), self.rows)
-        borders = torch.searchsorted(row_M, torch.tensor([*starts, len(x_NC)], device=row_M.device)).tolist()
+        borders = np.searchsorted(row_M, [*starts, len(x_NC)]).tolist()
         for start, first, last in zip(starts, borders, borders[1:]):
             log_p = self._log_probabilities(x_NC[start : start + self.rows])
-            rows, targets = row_M[first:last] - start, target_M[first:last]
+            rows, targets = rows_M[first:last] - start, targets_M[first:last]
             values[first:last] = log_p[rows, targets]
-            greedy[first:last] = log_p.argmax(-1)[rows] == targets
-        return values, greedy
+            greedy[first:last] = _is_first_of_the_likeliest(log_p, rows, targets, values[first:last])
+        return values.cpu().numpy(), greedy.cpu().numpy()
 
     def _log_probabilities(self, x_NC: Tensor) -> Tensor:
         if len(self.logits) < min(len(x_NC), self.rows):
@@ -52,4 +60,13 @@ class Head:
             torch.mm(x_NC, self.weight.mT, out=logits)
         else:
             logits.copy_(torch.mm(x_NC, self.weight.mT))
+        logits[:, self.vocabulary :] = -math.inf
         return torch.log_softmax(logits, dim=-1, out=logits)
+
+
+def _is_first_of_the_likeliest(log_p: Tensor, rows: Tensor, targets: Tensor, values: Tensor) -> Tensor:
+    """On a CPU looking for the place of a maximum takes five times as long as the maximum: few rows need it."""
+    found = values == log_p.amax(dim=-1)[rows]
+    places = found.nonzero()[:, 0]
+    found[places] = log_p[rows[places]].argmax(dim=-1) == targets[places]
+    return found

@@ -23,7 +23,7 @@ from gpt2lab.text.batches import Integers
 from gpt2lab.train.processes import ALONE, Team
 
 TOKENS_AT_ONCE = {"cpu": 2048, "cuda": 65536}
-LEAST_FILLED = 0.8  # of the longest row in a batch
+LEAST_FILLED = 0.9  # of the longest row in a batch
 PADDING = -1  # the branch of what is no token
 
 
@@ -157,7 +157,7 @@ def _batches(rows: list[_Row], budget: int) -> Iterator[list[_Row]]:
         yield batch
 
 
-def _run(model: GPT2, head: Head, batch: list[_Row]) -> tuple[Integers, NDArray[np.float32], NDArray[np.bool_]]:
+def _run(model: GPT2, head: Head, batch: list[_Row]) -> tuple[Integers, NDArray, NDArray[np.bool_]]:
     """The places of a batch's tokens among all that are scored, their log-probabilities, and which are likeliest."""
     device = head.weight.device
     shape = (len(batch), batch[0].length)
@@ -185,10 +185,7 @@ def _run(model: GPT2, head: Head, batch: list[_Row]) -> tuple[Integers, NDArray[
         None if plain else torch.from_numpy(positions).to(device),
     )
     x_NC = x_BTC.flatten(0, 1)[torch.from_numpy(wanted).to(device)]
-    log_p, likeliest = head(
-        x_NC, torch.from_numpy(source[order]).to(device), torch.from_numpy(np.concatenate(targets)[order]).to(device)
-    )
-    return np.concatenate(places)[order], log_p.cpu().numpy(), likeliest.cpu().numpy()
+    return np.concatenate(places)[order], *head(x_NC, source[order], np.concatenate(targets)[order])
 
 
 def _who_sees_whom(branch_BT: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from gpt2lab.core import files
 from gpt2lab.core.errors import UserError
 from gpt2lab.text import builtin, hub_data
 from gpt2lab.text.formats import describe_files, find_files, format_of, named_files
@@ -26,7 +27,7 @@ class Row:
 @dataclass(frozen=True)
 class Items:
     rows: list[Row]
-    about: dict[str, Any]
+    about: dict[str, Any]  # with a hash of these rows
 
 
 def read(data: str, local: Path | None = None, limit: int | None = None) -> Items:
@@ -45,7 +46,8 @@ def _taken(rows: Iterator[Row], limit: int | None, about: dict[str, Any]) -> Ite
     taken = list(islice(rows, limit))
     if not taken:
         raise UserError("there are no items here", place=about["data"])
-    return Items(taken, about)
+    content = [json.dumps(row.values, sort_keys=True, default=str) for row in taken]
+    return Items(taken, {**about, "hash": files.fingerprint(content)})
 
 
 def _files(data: str, local: Path | None) -> tuple[list[Path], dict[str, Any]]:
