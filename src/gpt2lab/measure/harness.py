@@ -35,12 +35,11 @@ def measure(
     """A record a task, also for those of a group. `tasks_from` is a folder with task files of one's own."""
     try:
         from lm_eval import simple_evaluate
-        from lm_eval.tasks import TaskManager
 
         from gpt2lab.measure.harness_engine import Engine
     except ImportError as error:
         raise missing_extra("lm-eval", "harness", "a task of lm-evaluation-harness") from error
-    manager = TaskManager(include_path=None if tasks_from is None else str(tasks_from))
+    manager = _manager(tasks, tasks_from)
     _check_names(tasks, manager.all_tasks, tasks_from)
     window = min(context or model.window, model.window)
     begin = time.perf_counter()
@@ -57,6 +56,19 @@ def measure(
     seconds = time.perf_counter() - begin
     settings = {"context": window, "limit": limit, "lm_eval": importlib.metadata.version("lm-eval")}
     return [_record(name, found, settings, model, seconds) for name in found["results"]]
+
+
+def _manager(tasks: Sequence[str], tasks_from: Path | None) -> Any:
+    """Reading the harness's own thousands of task files takes seconds: only where one of them is meant."""
+    from lm_eval.tasks import TaskManager
+
+    if tasks_from is not None:
+        if not tasks_from.is_dir():
+            raise UserError("there is no such folder of task files", place=tasks_from)
+        own = TaskManager(include_path=str(tasks_from), include_defaults=False)
+        if all(name in own.all_subtasks for name in tasks):
+            return own
+    return TaskManager(include_path=None if tasks_from is None else str(tasks_from))
 
 
 def _check_names(tasks: Sequence[str], known: Sequence[str], tasks_from: Path | None) -> None:

@@ -24,6 +24,7 @@ from gpt2lab.train.processes import ALONE, Team
 
 TOKENS_AT_ONCE = {"cpu": 2048, "cuda": 65536}
 LEAST_FILLED = 0.9  # of the longest row in a batch
+TILE = 8  # widths of batches are multiples of it: few shapes, for which oneDNN keeps kernels, and even ones
 PADDING = -1  # the branch of what is no token
 
 
@@ -160,7 +161,7 @@ def _batches(rows: list[_Row], budget: int) -> Iterator[list[_Row]]:
 def _run(model: GPT2, head: Head, batch: list[_Row]) -> tuple[Integers, NDArray, NDArray[np.bool_]]:
     """The places of a batch's tokens among all that are scored, their log-probabilities, and which are likeliest."""
     device = head.weight.device
-    shape = (len(batch), batch[0].length)
+    shape = (len(batch), min(-(-batch[0].length // TILE) * TILE, model.window))
     ids, positions, branch_of = np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.full(shape, PADDING, np.int64)
     sources, targets, places = [], [], []
     for number, row in enumerate(batch):
