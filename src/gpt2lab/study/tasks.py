@@ -9,7 +9,9 @@ from typing import Any
 
 from gpt2lab.core import console
 from gpt2lab.core.errors import UserError
+from gpt2lab.measure import labels as class_labels
 from gpt2lab.measure import perplexity, records
+from gpt2lab.measure.settings import DataSettings, Evaluation
 from gpt2lab.model.gpt2 import GPT2, GPT2Classifier
 from gpt2lab.model.reading import weight_hash
 from gpt2lab.study import probing
@@ -60,7 +62,7 @@ def labels(settings: AnySettings, corpus: Corpus, block: int) -> Task:
         rows,
         classification,
         lambda team: [ValidateLabels(held_out, every, team)] if held_out else [],
-        lambda out, model: _say_accuracy(held_out, model),
+        lambda out, model: _measure_labels(out, model, corpus, block),
         "texts",
     )
 
@@ -113,14 +115,24 @@ def _measure(out: Path, model: GPT2, corpus: Corpus, block: int) -> None:
     for source in corpus.sources:
         if "validation" in source.splits:
             record = perplexity.blocks(model, source.split("validation"), block)
-            record["model"] = {"path": "model", "weights": weight_hash(out / "model")}
-            record["data"] = {"path": str(source.folder), "hash": source.hash}
-            records.write(out / "results", record)
+            _keep(out, record, source)
             scored = console.counted(record["counts"]["tokens_scored"], "token")
             console.say(f"validation: perplexity {record['value']:.2f} ({record['protocol']}, {scored})")
 
 
-def _say_accuracy(held_out: Labelled | None, model: GPT2Classifier) -> None:
-    assert held_out is not None
-    found = ValidateLabels(held_out, 0)(model.eval(), 0)
-    console.say(f"validation: accuracy {found['validation_accuracy']:.2%} of {found['validation_texts']:,} texts")
+def _measure_labels(out: Path, model: GPT2Classifier, corpus: Corpus, block: int) -> None:
+    """What selection looked at, under its protocol; the test split is left to `evaluate`."""
+    asked = Evaluation(data=DataSettings(split="validation", max_tokens=block))
+    record = class_labels.measure(model.eval(), corpus.tokenizer(), corpus.folder, asked)
+    _keep(out, record, corpus)
+    low, high = record["interval"]["low"], record["interval"]["high"]
+    console.say(
+        f"validation: accuracy {record['value']:.2%} [{low:.2%}, {high:.2%}] of {record['counts']['texts']:,} texts "
+        f"({record['protocol']})"
+    )
+
+
+def _keep(out: Path, record: dict[str, Any], corpus: Corpus) -> None:
+    record["model"] = {"path": "model", "weights": weight_hash(out / "model")}
+    record["data"] = {"path": str(corpus.folder), "hash": corpus.hash}
+    records.write(out / "results", record)
