@@ -115,8 +115,8 @@ def test_micro_batches_and_steps_have_dropout_masks_of_their_own(tmp_path):
 
     stepper = Stepper(model, objective, plan, State(model, plan), loop.ALONE)
     batch = rows.batch(plan.rows_of(rows, 0))
-    stepper.update(batch, 0, pretend=True)
-    stepper.update(batch, 1, pretend=True)
+    stepper.update(stepper.cut(batch), 0, pretend=True)
+    stepper.update(stepper.cut(batch), 1, pretend=True)
     draws = seen[1::2]
     assert len({tuple(draw.tolist()) for draw in draws}) == len(draws) == 4
 
@@ -134,7 +134,7 @@ def test_pretended_steps_change_nothing(tmp_path, precision):
     model = model_of(settings, 0.1)
     state = State(model, plan)
     stepper = Stepper(model, lambda inputs: language_modelling(model, inputs), plan, state, loop.ALONE)
-    stepper.update(rows.batch(plan.rows_of(rows, 0)), 0, pretend=True)
+    stepper.update(stepper.cut(rows.batch(plan.rows_of(rows, 0))), 0, pretend=True)
     assert all(not tensor.any() for tensor in state.mover.state().values())
 
 

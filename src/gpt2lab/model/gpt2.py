@@ -55,9 +55,7 @@ class Attention(nn.Module):
         self.c_attn = nn.Linear(config.width, 3 * config.width)
         self.c_proj = nn.Linear(config.width, config.width)
 
-    def forward(
-        self, norm: nn.Module, x_BTC: Tensor, mask: Tensor | None, causal: bool, cache: Cache | None
-    ) -> Tensor:
+    def forward(self, norm: nn.Module, x_BTC: Tensor, mask: Tensor | None, causal: bool, cache: Cache | None) -> Tensor:
         q, k, v = (self._by_head(part) for part in linear_after(norm, x_BTC, self.c_attn).chunk(3, dim=-1))
         if cache is not None:
             k, v = cache.extend(self.layer, k, v)
