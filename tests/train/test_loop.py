@@ -121,6 +121,21 @@ def test_micro_batches_and_steps_have_dropout_masks_of_their_own(tmp_path):
     assert len({tuple(draw.tolist()) for draw in draws}) == len(draws) == 4
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_the_optimizers_state_is_there_before_the_first_activations(tmp_path, optimizer):
+    """Made in the first step it lay between activations, and later ones found no room in what they left."""
+    rows, settings = rows_in(tmp_path), settings_of(optimizer=optimizer)
+    model, plan = model_of(settings), plan_of(rows, settings)
+    state = State(model, plan)
+    before = {key: tensor.data_ptr() for key, tensor in state.others().items()}
+    assert {key.rpartition("/")[0] for key in before} == set(dict(model.named_parameters()))
+    stepper = Stepper(model, lambda inputs: language_modelling(model, inputs), plan, state, loop.ALONE)
+    stepper.update(stepper.cut(rows.batch(plan.rows_of(rows, 0))), 0)
+    assert {key: tensor.data_ptr() for key, tensor in state.others().items()} == before
+    state.load_others({key: tensor + 1 for key, tensor in state.others().items()})
+    assert {key: tensor.data_ptr() for key, tensor in state.others().items()} == before
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_pretended_steps_change_nothing(tmp_path, precision):
     straight, _, expected = trained(tmp_path, "straight", dropout=0.1, precision=precision)
