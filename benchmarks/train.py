@@ -304,10 +304,14 @@ def loading_and_saving() -> dict[str, float]:
     return {"seconds_a_batch_of_8_x_256": loading, "checkpoint_stall_seconds": stall, "checkpoint_seconds": whole}
 
 
-def kept(device: str, shapes: list[str]) -> list[dict[str, object]]:
-    """What an earlier call measured of other shapes."""
+def with_earlier(device: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What an earlier call measured of other shapes stays, and every row in its place: the README counts them."""
     path = RESULTS / f"train-{device}.json"
-    return [row for row in json.loads(path.read_text())["rows"] if row["shape"] not in shapes] if path.is_file() else []
+    earlier = json.loads(path.read_text())["rows"] if path.is_file() else []
+    new = {(row["shape"], row["who"]): row for row in rows}
+    shapes = {row["shape"] for row in rows}
+    found = [new.pop((row["shape"], row["who"]), row) for row in earlier]
+    return [row for row in found if row in rows or row["shape"] not in shapes] + list(new.values())
 
 
 def _gb(value: float | None) -> str:
@@ -362,7 +366,7 @@ def main() -> None:
         names = FAST if long and not given.only else given.only or list(CONTESTANTS)
         turns = given.rounds or (2 if long else ROUNDS)
         rows += (alone if long else compare)(title, names, given.device, turns)
-        report(rows + kept(given.device, titles), given.device)  # each shape is kept as soon as it is measured
+        report(with_earlier(given.device, rows), given.device)  # each shape is kept as soon as it is measured
 
 
 if __name__ == "__main__":
