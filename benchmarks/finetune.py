@@ -179,7 +179,7 @@ def ours(shape: Shape, device_name: str, base: Path, method: str, precision: str
     for step, chosen in enumerate(texts.batches(shape.steps)):
         ids, mask, labels = (tensor.numpy() for tensor in texts.padded(chosen))
         batch = Batch(ids, np.full_like(ids, UNSCORED), np.where(mask == 1, 0, -1), labels)
-        yield stepper.update(batch, step).values()["loss"]
+        yield stepper.update(stepper.cut(batch), step).values()["loss"]
 
 
 def their_model(base: Path, method: str) -> Any:

@@ -1,5 +1,8 @@
 """python benchmarks/train.py [SHAPE …] [--device cuda]: training side by side with peers, in turns, in one call.
 
+`python benchmarks/train.py "124M, 2 x 1024"` measures that shape alone and keeps what is there of the others. On a GPU
+every size is measured with three micro-batches.
+
 Each contestant is a process of its own that builds its model, warms up, and then waits: one after the other does a few
 steps while the others sleep, round after round. Peers are Hugging Face's Trainer and a hand-tuned loop, both around
 GPT2LMHeadModel; their settings are swept and all are listed. Everyone gets the same shape, as many tokens, AdamW, a
@@ -16,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 sys.path[0] = str(Path(__file__).parent.parent)
 
@@ -35,6 +39,10 @@ class Shape:
     block: int
     steps: int  # a turn
 
+    @property
+    def tokens(self) -> int:
+        return self.rows * self.block
+
 
 SMALL = (12, 12, 768, 1024, 50257)
 SHAPES = {
@@ -43,6 +51,13 @@ SHAPES = {
     "124M, 2 x 1024": Shape(*SMALL, 2, 1024, 1),
     "124M, 4 x 1024": Shape(*SMALL, 4, 1024, 1),  # for memory
 }
+SIZES = {"124M": (12, 12, 768), "355M": (24, 16, 1024), "774M": (36, 20, 1280), "1558M": (48, 25, 1600)}
+ON_A_GPU = {
+    f"{size}, {rows} x 1024": Shape(*SIZES[size], 1024, 50257, rows, 1024, 10)
+    for size, most in {"124M": 64, "355M": 32, "774M": 16, "1558M": 8}.items()
+    for rows in (most // 4, most // 2, most)
+}
+ALL = {**ON_A_GPU, **SHAPES}
 CONTESTANTS = (
     "gpt2lab bf16",
     "gpt2lab bf16 compile",
@@ -92,7 +107,7 @@ def ours(shape: Shape, device_name: str, precision: str, compiled: bool) -> Iter
     stepper = Stepper(model, loss_function(language_modelling, model, compiled), plan, State(model, plan), ALONE)
     for step in range(10**6):
         ids = np.random.default_rng(step).integers(0, shape.vocabulary, (shape.rows, shape.block + 1))
-        stepper.update(Batch(ids[:, :-1], ids[:, 1:]), step).values()
+        stepper.update(stepper.cut(Batch(ids[:, :-1], ids[:, 1:])), step).values()
         yield
 
 
@@ -199,7 +214,7 @@ def ask(process: subprocess.Popen[str], steps: int) -> dict[str, float]:
 
 
 def compare(title: str, names: list[str], device: str, rounds: int) -> list[dict[str, object]]:
-    shape = SHAPES[title]
+    shape = ALL[title]
     command = [sys.executable, __file__, title, "--device", device, "--contestant"]
     running = {
         name: subprocess.Popen([*command, name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -216,7 +231,7 @@ def compare(title: str, names: list[str], device: str, rounds: int) -> list[dict
         for process in running.values():
             process.kill()
             process.wait()
-    tokens = shape.steps * shape.rows * shape.block
+    tokens = shape.steps * shape.tokens
     return [
         {
             "shape": title,
@@ -229,9 +244,22 @@ def compare(title: str, names: list[str], device: str, rounds: int) -> list[dict
     ]
 
 
-def alone(title: str, names: list[str], device: str) -> list[dict[str, object]]:
-    """One after another, three steps each: for shapes of which several do not fit into memory together."""
-    return [row for name in names for row in compare(title, [name], device, 1)]
+def alone(title: str, names: list[str], device: str, rounds: int) -> list[dict[str, object]]:
+    """A B C A B C …, each time a new process: for shapes of which several do not fit into memory together."""
+    found = [compare(title, [name], device, 1)[0] for _ in range(rounds) for name in names]
+    return [_together([row for row in found if row["who"] == name]) for name in names]
+
+
+def _together(rows: list[dict[str, Any]]) -> dict[str, object]:
+    seconds = [second for row in rows for second in row["seconds_a_step"]]
+    memory = max(row["peak_memory_gb"] for row in rows)
+    tokens = ALL[rows[0]["shape"]].tokens
+    return {
+        **rows[0],
+        "tokens_per_second": tokens / median(seconds),
+        "seconds_a_step": seconds,
+        "peak_memory_gb": memory,
+    }
 
 
 def loading_and_saving() -> dict[str, float]:
@@ -276,56 +304,69 @@ def loading_and_saving() -> dict[str, float]:
     return {"seconds_a_batch_of_8_x_256": loading, "checkpoint_stall_seconds": stall, "checkpoint_seconds": whole}
 
 
-def kept(device: str, shapes: list[str]) -> list[dict[str, object]]:
-    """What an earlier call measured of other shapes."""
+def with_earlier(device: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What an earlier call measured of other shapes stays, and every row in its place: the README counts them."""
     path = RESULTS / f"train-{device}.json"
-    return [row for row in json.loads(path.read_text())["rows"] if row["shape"] not in shapes] if path.is_file() else []
+    earlier = json.loads(path.read_text())["rows"] if path.is_file() else []
+    new = {(row["shape"], row["who"]): row for row in rows}
+    shapes = {row["shape"] for row in rows}
+    found = [new.pop((row["shape"], row["who"]), row) for row in earlier]
+    return [row for row in found if row in rows or row["shape"] not in shapes] + list(new.values())
 
 
 def _gb(value: float | None) -> str:
     return "" if value is None else f"{value:.1f}"
 
 
-def report(rows: list[dict[str, object]], device: str) -> None:
+def report(rows: list[dict[str, Any]], device: str) -> None:
+    import torch
+
     from gpt2lab.core import hardware
     from gpt2lab.model.config import GPT2Config, flops_per_token
 
     rates = {
         precision: hardware.matmul_rate(hardware.choose_device(device), precision) for precision in ("fp32", "bf16")
     }
+    peak = hardware.peak_flops(hardware.choose_device(device))  # of the data sheet, where we know one
     for row in rows:
-        shape = SHAPES[row["shape"]]
+        shape = ALL[row["shape"]]
         config = GPT2Config(shape.layers, shape.heads, shape.width, shape.context, shape.vocabulary)
         row["gflops"] = row["tokens_per_second"] * flops_per_token(config, shape.block) / 1e9
         base = next((r for r in rows if r["shape"] == row["shape"] and r["who"] == "Trainer fp32"), row)
         row["times_trainer"] = row["tokens_per_second"] / base["tokens_per_second"]
-    columns = ("shape", "who", "tokens/s", "x Trainer", "GFLOP/s", "peak GB")
+        row["utilisation"] = row["gflops"] * 1e9 / (peak or rates["fp32" if "fp32" in row["who"] else "bf16"])
+    columns = ("shape", "who", "tokens/s", "x Trainer", "GFLOP/s", "of peak", "peak GB")
     table(columns, [(r["shape"], r["who"], f"{r['tokens_per_second']:,.0f}", f"{r['times_trainer']:.2f}",
-                     f"{r['gflops']:,.0f}", _gb(r["peak_memory_gb"])) for r in rows])  # fmt: skip
+                     f"{r['gflops']:,.0f}", f"{r['utilisation']:.0%}", _gb(r["peak_memory_gb"]))
+                    for r in rows])  # fmt: skip
     measured = {precision: rate / 1e9 for precision, rate in rates.items()}
     costs = loading_and_saving() if device == "cpu" else {}
     print("on the side:", {name: round(value, 4) for name, value in costs.items()})
     print("matrix products here, GFLOP/s:", {precision: round(rate) for precision, rate in measured.items()})
-    save(f"train-{device}", {"rows": rows, "matmul_gflops": measured, "on_the_side": costs})
+    save(f"train-{device}", {"rows": rows, "matmul_gflops": measured, "on_the_side": costs}, torch.device(device))
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("shapes", nargs="*", default=list(SHAPES))
+    arguments.add_argument("shapes", nargs="*", help=f"of: {', '.join(ALL)}")
     arguments.add_argument("--device", default="cpu")
-    arguments.add_argument("--rounds", type=int, default=ROUNDS)
-    arguments.add_argument("--only", nargs="*", default=list(CONTESTANTS))
+    arguments.add_argument("--rounds", type=int)
+    arguments.add_argument("--only", nargs="*", choices=CONTESTANTS)
     arguments.add_argument("--contestant")
     given = arguments.parse_args()
     if given.contestant:
-        contestant(given.contestant, SHAPES[given.shapes[0]], given.device)
+        contestant(given.contestant, ALL[given.shapes[0]], given.device)
         return
+    titles = given.shapes or list(SHAPES if given.device == "cpu" else ON_A_GPU)
+    if unknown := [title for title in titles if title not in ALL]:
+        arguments.error(f"no shape is named {unknown[0]!r}; there are: {', '.join(ALL)}")
     rows = []
-    for title in given.shapes:
-        long = SHAPES[title].rows * SHAPES[title].block > 2048
-        names = FAST if SHAPES[title].block == 1024 else given.only
-        rows += alone(title, names, given.device) if long else compare(title, names, given.device, given.rounds)
-        report(rows + kept(given.device, given.shapes), given.device)  # each shape is kept as soon as it is measured
+    for title in titles:
+        long = ALL[title].block == 1024
+        names = FAST if long and not given.only else given.only or list(CONTESTANTS)
+        turns = given.rounds or (2 if long else ROUNDS)
+        rows += (alone if long else compare)(title, names, given.device, turns)
+        report(with_earlier(given.device, rows), given.device)  # each shape is kept as soon as it is measured
 
 
 if __name__ == "__main__":

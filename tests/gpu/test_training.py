@@ -3,15 +3,17 @@
 import os
 import signal
 
+import numpy as np
 import pytest
 import torch
 
 from corpora import corpus
 from gpt2lab.core import lines
+from gpt2lab.model import gpt2
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.gpt2 import GPT2, build, initialise
 from gpt2lab.text.batches import Blocks
-from gpt2lab.train import loop, randomness
+from gpt2lab.train import feed, loop, randomness
 from gpt2lab.train.objectives import language_modelling
 from gpt2lab.train.plan import Plan
 from gpt2lab.train.settings import TrainSettings
@@ -63,6 +65,30 @@ class Stop:
     def __call__(self, model, step):
         os.kill(os.getpid(), signal.SIGTERM)
         return {}
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", torch.device("cuda", 0)])
+def test_micro_batches_wait_in_pinned_memory(rows, device):
+    part = feed.cut(rows.batch(np.arange(4)), 4, device).parts[0]
+    assert part.ids.is_pinned()
+    assert part.targets.is_pinned()
+    assert torch.equal(part.to(torch.device(device)).ids.cpu(), part.ids)
+
+
+def test_what_is_made_again_on_the_way_back_changes_no_gradient(monkeypatch):
+    """bf16 weights, the whole model."""
+    model = build(GPT2, SHAPE)
+    initialise(model, 1)
+    model = model.cuda().bfloat16()
+    ids = torch.randint(0, SHAPE.vocabulary, (4, 128), device="cuda")
+    found = []
+    for function in (gpt2.linear_after, lambda cheap, x, linear: linear(cheap(x))):
+        monkeypatch.setattr(gpt2, "linear_after", function)
+        model(ids)[..., : SHAPE.vocabulary].float().square().mean().backward()
+        found.append([parameter.grad.clone() for parameter in model.parameters()])
+        model.zero_grad()
+    for ours, theirs in zip(*found):
+        torch.testing.assert_close(ours, theirs, rtol=0.05, atol=1e-4)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])

@@ -25,7 +25,7 @@ def fresh_compiler():
 def test_one_graph_without_a_break_and_the_eager_loss(monkeypatch, dtype):
     model = model_of(settings_of()).train().to(dtype)
     ids = random_ids(4, 17, vocabulary=model.config.vocabulary).numpy()
-    inputs = feed.to_inputs(Batch(ids[:, :-1], ids[:, 1:]), CPU)
+    (inputs,) = feed.micro_batches(Batch(ids[:, :-1], ids[:, 1:]), 4, CPU)
     losses, gradients = [], []
     graph = torch.compile(lambda: language_modelling(model, inputs), fullgraph=True)
     for function in (graph, lambda: language_modelling(model, inputs)):

@@ -1,5 +1,6 @@
 """Batches are made one step ahead, and pinned for GPUs however the device is named."""
 
+import contextlib
 import threading
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 import torch
 
 from gpt2lab.text.batches import Batch
-from gpt2lab.train.feed import ahead, is_gpu, to_device
+from gpt2lab.train import feed
+from gpt2lab.train.feed import ahead, is_gpu
 
 
 def made(number):
@@ -53,9 +55,28 @@ def test_a_bare_index_means_an_accelerator_and_cpu_is_none(monkeypatch):
     assert not is_gpu("cpu")
 
 
-def test_on_a_gpu_memory_is_pinned_before_the_copy(monkeypatch):
-    pinned = []
-    monkeypatch.setattr("gpt2lab.train.feed.is_gpu", lambda device: True)
-    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: pinned.append(True) or self)
-    to_device(np.array([1]), torch.device("cpu"))
-    assert pinned == [True]
+@pytest.mark.parametrize("device", ["cuda", "cuda:1", torch.device("cuda"), torch.device("cuda", 1)])
+def test_on_a_gpu_memory_is_pinned_in_the_thread_that_makes_batches(monkeypatch, device):
+    """Pinning waits for the driver: in the main thread it once held up every micro-batch."""
+    pinned, entered = [], []
+    monkeypatch.setattr(torch.cuda, "device", lambda given: entered.append(given) or contextlib.nullcontext())
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: pinned.append(threading.current_thread().name) or self)
+    batch = Batch(np.arange(6).reshape(3, 2), np.arange(6).reshape(3, 2))
+    cuts = list(ahead(lambda _: feed.cut(batch, 2, device), 0, 2))
+    assert [len(cut.parts) for cut in cuts] == [2, 2]
+    assert len(pinned) == 2 * 2 * 2  # ids and targets of two parts of two batches
+    assert all(name.startswith("batches") for name in pinned)
+    assert set(entered) == {device}  # a thread begins with the first GPU
+
+
+def test_on_a_cpu_nothing_is_pinned(monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: pytest.fail("there is no GPU"))
+    assert len(feed.cut(made(1), 1, torch.device("cpu")).parts) == 1
+
+
+def test_a_cut_batch_holds_every_row_once_and_in_order():
+    ids = np.arange(35).reshape(7, 5)
+    parts = feed.cut(Batch(ids, ids + 1), 3, torch.device("cpu")).parts
+    assert [len(part.ids) for part in parts] == [3, 3, 1]
+    assert np.array_equal(torch.cat([part.ids for part in parts]).numpy(), ids)
+    assert np.array_equal(torch.cat([part.targets for part in parts]).numpy(), ids + 1)

@@ -115,10 +115,25 @@ def test_micro_batches_and_steps_have_dropout_masks_of_their_own(tmp_path):
 
     stepper = Stepper(model, objective, plan, State(model, plan), loop.ALONE)
     batch = rows.batch(plan.rows_of(rows, 0))
-    stepper.update(batch, 0, pretend=True)
-    stepper.update(batch, 1, pretend=True)
+    stepper.update(stepper.cut(batch), 0, pretend=True)
+    stepper.update(stepper.cut(batch), 1, pretend=True)
     draws = seen[1::2]
     assert len({tuple(draw.tolist()) for draw in draws}) == len(draws) == 4
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_the_optimizers_state_is_there_before_the_first_activations(tmp_path, optimizer):
+    """Made in the first step it lay between activations, and later ones found no room in what they left."""
+    rows, settings = rows_in(tmp_path), settings_of(optimizer=optimizer)
+    model, plan = model_of(settings), plan_of(rows, settings)
+    state = State(model, plan)
+    before = {key: tensor.data_ptr() for key, tensor in state.others().items()}
+    assert {key.rpartition("/")[0] for key in before} == set(dict(model.named_parameters()))
+    stepper = Stepper(model, lambda inputs: language_modelling(model, inputs), plan, state, loop.ALONE)
+    stepper.update(stepper.cut(rows.batch(plan.rows_of(rows, 0))), 0)
+    assert {key: tensor.data_ptr() for key, tensor in state.others().items()} == before
+    state.load_others({key: tensor + 1 for key, tensor in state.others().items()})
+    assert {key: tensor.data_ptr() for key, tensor in state.others().items()} == before
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -134,7 +149,7 @@ def test_pretended_steps_change_nothing(tmp_path, precision):
     model = model_of(settings, 0.1)
     state = State(model, plan)
     stepper = Stepper(model, lambda inputs: language_modelling(model, inputs), plan, state, loop.ALONE)
-    stepper.update(rows.batch(plan.rows_of(rows, 0)), 0, pretend=True)
+    stepper.update(stepper.cut(rows.batch(plan.rows_of(rows, 0))), 0, pretend=True)
     assert all(not tensor.any() for tensor in state.mover.state().values())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shlex
 import sys
 import traceback
 from typing import Annotated, Any
@@ -74,8 +75,9 @@ def run_verb(arguments: list[str]) -> int:
         facts = {"cause": stop.saved, "resume": stop.resume}
         return _report(arguments, f"{stop.saved}\nnext: {stop.resume}", facts, INTERRUPTED)
     except (KeyboardInterrupt, typer.Abort):
-        message = "interrupted; the same command continues or begins again"
-        return _report(arguments, message, {"cause": message}, INTERRUPTED)
+        again = shlex.join(["gpt2lab", *arguments])
+        facts = {"cause": "interrupted; the same command goes on or begins again", "resume": again}
+        return _report(arguments, f"{facts['cause']}\nnext: {again}", facts, INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()  # whoever read our output has gone; there is nobody left to tell
         return FAILED

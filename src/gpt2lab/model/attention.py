@@ -31,16 +31,17 @@ class _ByBlocks(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, scale: float) -> Tensor:
         q, k, v = q_BHTD.flatten(0, 1), k_BHTD.flatten(0, 1), v_BHTD.flatten(0, 1)
-        y = torch.empty_like(q)
+        batch, heads, length, width = q_BHTD.shape
+        y = q.new_empty(batch, length, heads, width).transpose(1, 2)  # as the next layer takes it, without a copy
         kept = []
         for start, stop in _blocks(q.shape[1]):
             p = _weights(q, k, start, stop, scale)
-            y[:, start:stop] = torch.bmm(p, v[:, :stop])
+            y[:, :, start:stop] = torch.bmm(p, v[:, :stop]).unflatten(0, (batch, heads))
             if q.shape[1] <= KEPT_UP_TO:
                 kept.append(p)
         ctx.scale = scale
         ctx.save_for_backward(q, k, v, *kept)
-        return y.view(q_BHTD.shape)
+        return y
 
     @staticmethod
     @once_differentiable

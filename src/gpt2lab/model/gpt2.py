@@ -20,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 from gpt2lab.core.errors import UserError
 from gpt2lab.model.attention import causal_attention
 from gpt2lab.model.config import GPT2Config
+from gpt2lab.model.thrift import linear_after
 
 VOCABULARY_MULTIPLE = 128  # tensor cores like it; 50,257 becomes 50,304
 
@@ -54,8 +55,8 @@ class Attention(nn.Module):
         self.c_attn = nn.Linear(config.width, 3 * config.width)
         self.c_proj = nn.Linear(config.width, config.width)
 
-    def forward(self, x_BTC: Tensor, mask: Tensor | None, causal: bool, cache: Cache | None) -> Tensor:
-        q, k, v = (self._by_head(part) for part in self.c_attn(x_BTC).chunk(3, dim=-1))
+    def forward(self, norm: nn.Module, x_BTC: Tensor, mask: Tensor | None, causal: bool, cache: Cache | None) -> Tensor:
+        q, k, v = (self._by_head(part) for part in linear_after(norm, x_BTC, self.c_attn).chunk(3, dim=-1))
         if cache is not None:
             k, v = cache.extend(self.layer, k, v)
         dropout = self.dropout if self.training else 0.0
@@ -78,8 +79,9 @@ class MLP(nn.Module):
         self.c_fc = nn.Linear(config.width, config.inner_width)
         self.c_proj = nn.Linear(config.inner_width, config.width)
 
-    def forward(self, x_BTC: Tensor) -> Tensor:
-        return F.dropout(self.c_proj(self.activation(self.c_fc(x_BTC))), self.dropout, self.training)
+    def forward(self, norm: nn.Module, x_BTC: Tensor) -> Tensor:
+        y_BTC = linear_after(self.activation, linear_after(norm, x_BTC, self.c_fc), self.c_proj)
+        return F.dropout(y_BTC, self.dropout, self.training)
 
 
 class Block(nn.Module):
@@ -91,8 +93,8 @@ class Block(nn.Module):
         self.mlp = MLP(config)
 
     def forward(self, x_BTC: Tensor, mask: Tensor | None, causal: bool, cache: Cache | None) -> Tensor:
-        x_BTC = x_BTC + self.attn(self.ln_1(x_BTC), mask, causal, cache)
-        return x_BTC + self.mlp(self.ln_2(x_BTC))
+        x_BTC = x_BTC + self.attn(self.ln_1, x_BTC, mask, causal, cache)
+        return x_BTC + self.mlp(self.ln_2, x_BTC)
 
 
 class Transformer(nn.Module):

@@ -34,6 +34,8 @@ def processes(count: int, resume: str) -> None:
             first = _first_failure(started)
         if first is None:
             return
+        # One that was interrupted tears down what the others wait for: they may fail, and first.
+        first = next((rank for rank, process in enumerate(started) if process.returncode == INTERRUPTED), first)
         code = started[first].returncode
         if code in (INTERRUPTED, BAD_INPUT) or (code == FAILED and first == 0):
             raise SystemExit(code)  # it has said why itself

@@ -46,6 +46,11 @@ def finished(out: Path, settings: AnySettings, intent: Intent) -> dict[str, Any]
     return stored
 
 
+def is_unfinished(out: Path) -> bool:
+    """Whether a run is here that `--resume` continues."""
+    return (out / "run.json").is_file() and files.read_json(out / "run.json")["state"] == "unfinished"
+
+
 def begun(out: Path, settings: AnySettings, corpus: Corpus, intent: Intent) -> dict[str, Any] | None:
     """The record of a run that goes on; None where none has begun."""
     if (out / "study.json").is_file():

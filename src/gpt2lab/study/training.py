@@ -21,7 +21,7 @@ from gpt2lab.study.run_folder import Intent
 from gpt2lab.study.settings import AnySettings
 from gpt2lab.text import inspection
 from gpt2lab.text.batches import Mixture
-from gpt2lab.train import attention_kernels, groups, loop, memory, processes, randomness, trial
+from gpt2lab.train import attention_kernels, groups, loop, memory, processes, randomness, signals, trial
 from gpt2lab.train.plan import Plan, batch_rows, limits
 from gpt2lab.train.processes import Team
 
@@ -38,7 +38,7 @@ def carry_out(
     sinks: Sequence[loop.Sink] = (),
 ) -> dict[str, Any]:
     """Train; the run folder holds everything when this returns."""
-    with _team(settings) as (team, device), _alone_in(out, team, dry_run):
+    with _team(settings) as (team, device), _says_how_to_go_on(settings, out, team), _alone_in(out, team, dry_run):
         before = None if dry_run else run_folder.begun(out, settings, job.corpus, intent)
         model = job.make()
         model.transformer.recompute_activations = settings.train.recompute
@@ -92,6 +92,20 @@ def _team(settings: AnySettings) -> Iterator[tuple[Team, torch.device]]:
             yield team, device
     finally:
         processes.leave()
+
+
+@contextlib.contextmanager
+def _says_how_to_go_on(settings: AnySettings, out: Path, team: Team) -> Iterator[None]:
+    """Before the first step and after the last, when the loop does not listen for Ctrl-C and SIGTERM."""
+    try:
+        with signals.terminated_like_ctrl_c():
+            yield
+    except KeyboardInterrupt:
+        if not run_folder.is_unfinished(out):
+            raise  # nothing was written: the same command begins
+        raise Interrupted(
+            "interrupted; everything up to the last checkpoint is saved", _again(settings, out, team)
+        ) from None
 
 
 @contextlib.contextmanager
@@ -216,10 +230,14 @@ def _same_for_all(plan: Plan, team: Team) -> Plan:
 
 
 def _stop(settings: AnySettings, outcome: loop.Outcome, out: Path, team: Team) -> None:
-    command = run_folder.resume_command(settings.kind, out, team.size if processes.by_our_launcher() else 1)
+    command = _again(settings, out, team)
     if not outcome.saved:
         raise Failed(f"stopped after step {outcome.step:,}; its checkpoint could not be written", way_out=command)
     raise Interrupted(f"stopped after step {outcome.step:,}, saved", command)
+
+
+def _again(settings: AnySettings, out: Path, team: Team) -> str:
+    return run_folder.resume_command(settings.kind, out, team.size if processes.by_our_launcher() else 1)
 
 
 def _finish(out: Path, model: nn.Module, job: Job, outcome: loop.Outcome) -> dict[str, Any]:

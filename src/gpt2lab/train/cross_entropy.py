@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -33,8 +34,8 @@ def token_nll(x_NC: Tensor, weight_VC: Tensor, bias_V: Tensor | None, targets_N:
     size = chunk_rows(len(weight_VC), x_NC.device)
     found = [torch.empty(0, device=x_NC.device)]
     for x, targets in zip(x_NC.split(size), targets_N.split(size)):
-        logits = torch.nn.functional.linear(x, weight, bias)
-        found.append(torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none"))
+        logits = F.linear(x, weight, bias)
+        found.append(F.cross_entropy(logits.float(), targets, reduction="none"))
     return torch.cat(found)
 
 
@@ -50,20 +51,17 @@ class _HeadAndLoss(torch.autograd.Function):
         size = chunk_rows(len(weight_VC), x_NC.device)
         for start in range(0, len(x_NC), size):
             rows = slice(start, start + size)
-            logits = torch.nn.functional.linear(x_NC[rows], weight, bias)
-            log_p = torch.log_softmax(logits, dim=-1, dtype=torch.float32)
             scored = targets_N[rows, None] >= 0
-            targets = targets_N[rows, None].clamp(min=0)
-            total -= (log_p.gather(1, targets) * scored).sum()
+            nll, gradient = _chunk(x_NC[rows], weight, bias, targets_N[rows, None].clamp(min=0))
+            total += (nll * scored).sum()
             if not (wants_x or wants_weight):
                 continue
-            gradient = log_p.exp_().scatter_add_(1, targets, torch.full_like(targets, -1.0, dtype=torch.float32))
-            gradient = gradient.to(x_NC.dtype)
             if grad_x is not None:
                 torch.mm(gradient, weight, out=grad_x[rows])
                 grad_x[rows] *= scored
             if grad_weight is not None:
                 _add_product(grad_weight, gradient.t(), x_NC[rows] * scored)
+            del gradient  # before the next chunk is made
         ctx.save_for_backward(grad_x, grad_weight)
         return total
 
@@ -79,6 +77,14 @@ class _HeadAndLoss(torch.autograd.Function):
             None,
             None,
         )
+
+
+def _chunk(x_NC: Tensor, weight: Tensor, bias: Tensor | None, targets_N1: Tensor) -> tuple[Tensor, Tensor]:
+    """−log p(target) of a few rows, and its gradient in their logits; all else that is large is gone on return."""
+    log_p = torch.log_softmax(F.linear(x_NC, weight, bias), dim=-1, dtype=torch.float32)
+    nll = -log_p.gather(1, targets_N1)
+    gradient = log_p.exp_().scatter_add_(1, targets_N1, torch.full_like(nll, -1.0))
+    return nll, gradient.to(x_NC.dtype)
 
 
 def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:

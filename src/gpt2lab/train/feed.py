@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar, overload
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from gpt2lab.text.batches import UNSCORED, Batch, by_length
 
+T = TypeVar("T")
 STEP_OF_LENGTHS = 16  # for each new shape oneDNN makes a kernel and keeps it: few lengths, little memory
 
 
@@ -28,7 +30,38 @@ class Inputs:
     dense: bool = False  # every place goes through the head, whether it has a target or not
 
 
-def ahead(make: Callable[[int], Batch], first: int, last: int) -> Iterator[Batch]:
+@dataclass(frozen=True)
+class Part:
+    """A micro-batch in main memory, pinned where the device is a GPU; masks are made on the device."""
+
+    ids: Tensor
+    targets: Tensor
+    documents: Tensor | None
+    positions: Tensor | None  # where several documents share a row
+    labels: Tensor | None
+    dense: bool
+
+    def to(self, device: torch.device) -> Inputs:
+        ids, targets, labels = _sent(self.ids, device), _sent(self.targets, device), _sent(self.labels, device)
+        documents, positions = _sent(self.documents, device), _sent(self.positions, device)
+        if documents is None:
+            return Inputs(ids, targets, labels=labels, dense=self.dense)
+        if positions is None:
+            return Inputs(ids, targets, documents >= 0, labels=labels, dense=self.dense)
+        together = (documents[:, :, None] == documents[:, None, :]) & (documents >= 0)[:, None, :]
+        return Inputs(ids, targets, together, positions, labels, self.dense)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A batch in micro-batches of so many rows."""
+
+    batch: Batch
+    rows: int
+    parts: tuple[Part, ...]
+
+
+def ahead(make: Callable[[int], T], first: int, last: int) -> Iterator[T]:
     """The batches of steps [first, last); while one is used, the next is made."""
     if first >= last:
         return
@@ -40,33 +73,40 @@ def ahead(make: Callable[[int], Batch], first: int, last: int) -> Iterator[Batch
         yield coming.result()
 
 
-def micro_batches(batch: Batch, rows: int, device: torch.device, one_shape: bool = False) -> Iterator[Inputs]:
-    """Parts of a batch with about `rows` full rows each; unequal rows go with their like, without much padding.
+def cut(batch: Batch, rows: int, device: torch.device, one_shape: bool = False) -> Cut:
+    """Into parts of about `rows` full rows each; unequal rows go with their like, without much padding.
 
-    In one shape, for a compiled step, the last part is filled up with rows that have no targets.
+    In one shape, for a compiled step, the last part is filled up with rows that have no targets. A training calls this
+    in the thread that makes batches: pinning memory waits for the GPU's driver.
     """
+    return Cut(batch, rows, tuple(_part(part, device, one_shape) for part in _parted(batch, rows, one_shape)))
+
+
+def _parted(batch: Batch, rows: int, one_shape: bool) -> Iterator[Batch]:
     if batch.documents is None:
         for start in range(0, len(batch.ids), rows):
             part = batch.part(np.arange(start, min(start + rows, len(batch.ids))))
-            yield to_inputs(part.filled(rows) if one_shape else part, device, one_shape)
+            yield part.filled(rows) if one_shape else part
         return
     longest = batch.ids.shape[1]
     lengths = np.minimum(-(-(batch.documents >= 0).sum(axis=1) // STEP_OF_LENGTHS) * STEP_OF_LENGTHS, longest)
     for places in by_length(lengths, rows * longest):
-        yield to_inputs(batch.part(places, int(lengths[places].max())), device)
+        yield batch.part(places, int(lengths[places].max()))
 
 
-def to_inputs(batch: Batch, device: torch.device, dense: bool = False) -> Inputs:
-    labels = None if batch.labels is None else to_device(batch.labels, device)
-    ids, targets = to_device(batch.ids, device), to_device(batch.targets, device)
+def micro_batches(batch: Batch, rows: int, device: torch.device, one_shape: bool = False) -> Iterator[Inputs]:
+    """The parts of a batch, one after the other on the device."""
+    return (part.to(device) for part in cut(batch, rows, device, one_shape).parts)
+
+
+def _part(batch: Batch, device: torch.device, dense: bool) -> Part:
+    ids, targets, labels = _held(batch.ids, device), _held(batch.targets, device), _held(batch.labels, device)
     dense = dense or bool((batch.targets != UNSCORED).all())
     if batch.documents is None or (batch.documents == 0).all():
-        return Inputs(ids, targets, labels=labels, dense=dense)
-    documents = to_device(batch.documents, device)
-    if batch.documents.max() == 0:
-        return Inputs(ids, targets, documents >= 0, labels=labels, dense=dense)
-    together = (documents[:, :, None] == documents[:, None, :]) & (documents >= 0)[:, None, :]
-    return Inputs(ids, targets, together, to_device(_positions(batch.documents), device), labels, dense)
+        return Part(ids, targets, None, None, labels, dense)
+    several = batch.documents.max() > 0
+    positions = _held(_positions(batch.documents), device) if several else None
+    return Part(ids, targets, _held(batch.documents, device), positions, labels, dense)
 
 
 def _positions(documents: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -81,8 +121,24 @@ def is_gpu(device: torch.device | str | int) -> bool:
     return torch.device(device).type == "cuda"
 
 
-def to_device(array: NDArray[np.int64], device: torch.device) -> Tensor:
+@overload
+def _held(array: NDArray[np.int64], device: torch.device) -> Tensor: ...
+@overload
+def _held(array: None, device: torch.device) -> None: ...
+def _held(array: NDArray[np.int64] | None, device: torch.device) -> Tensor | None:
+    """In memory that the device can copy from by itself."""
+    if array is None:
+        return None
     tensor = torch.from_numpy(array)
-    if is_gpu(device):
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device)
+    if not is_gpu(device):
+        return tensor
+    with torch.cuda.device(device):  # a thread begins with the first GPU, whichever is ours
+        return tensor.pin_memory()
+
+
+@overload
+def _sent(tensor: Tensor, device: torch.device) -> Tensor: ...
+@overload
+def _sent(tensor: None, device: torch.device) -> None: ...
+def _sent(tensor: Tensor | None, device: torch.device) -> Tensor | None:
+    return None if tensor is None else tensor.to(device, non_blocking=is_gpu(device))

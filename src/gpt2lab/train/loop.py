@@ -13,10 +13,10 @@ from torch import nn
 
 from gpt2lab.core import console, hardware
 from gpt2lab.core.errors import Failed
-from gpt2lab.text.batches import Batch, Rows, rows_of_process
+from gpt2lab.text.batches import Rows, rows_of_process
 from gpt2lab.train import checkpoint
 from gpt2lab.train.compiling import loss_function
-from gpt2lab.train.feed import ahead, is_gpu
+from gpt2lab.train.feed import Cut, ahead, is_gpu
 from gpt2lab.train.journal import Journal
 from gpt2lab.train.objectives import Objective
 from gpt2lab.train.plan import Plan
@@ -201,8 +201,9 @@ class _Loop:
         if self.journal:
             self.journal.close()
 
-    def _batch(self, step: int) -> Batch:
-        return self.rows.batch(rows_of_process(self.plan.rows_of(self.rows, step), self.team.rank, self.team.size))
+    def _batch(self, step: int) -> Cut:
+        rows = rows_of_process(self.plan.rows_of(self.rows, step), self.team.rank, self.team.size)
+        return self.stepper.cut(self.rows.batch(rows))
 
     def _note(self, reading: Reading, bar: console.Progress, looks: Sequence[Probe] = ()) -> bool:
         """Read what a step says of itself, let the probes look, write it all down; whether it is the best so far."""

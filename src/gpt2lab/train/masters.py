@@ -33,7 +33,7 @@ class Masters:
         if not parameter.requires_grad:
             self.originals[name] = original.cpu()
             return
-        master = nn.Parameter(original.clone() if original.dtype == torch.float32 else original.float())
+        master = nn.Parameter(original.float())
         self.originals[name] = self.parameters[name] = master
         self.hooks.append(parameter.register_post_accumulate_grad_hook(lambda copy: _hand_over(copy, master)))
 

@@ -9,7 +9,9 @@ from gpt2lab.model.config import GPT2Config, parameter_count
 from gpt2lab.train.cross_entropy import CHUNK_BYTES
 from gpt2lab.train.settings import TrainSettings
 
-WIDTHS_A_LAYER = 16  # numbers that a block keeps for the way back, in widths: 7 of one width, 3 of qkv, 8 of the MLP, …
+# Numbers that a block keeps for the way back, in widths: what enters it and its MLP, qkv, attention's output, the MLP's
+# inner width before its activation. Under autocast, in fp16, what norms and activations make as well.
+WIDTHS_A_LAYER = {"fp32": 10, "bf16": 10, "fp16": 16}
 WIDTHS_RECOMPUTED = 1  # only what enters each block
 BYTES_PACKED = 0.53  # half a byte, and the scale of a block
 SHARE = 0.8  # of the memory that may be planned with
@@ -35,9 +37,8 @@ def of_saving(trainable: int, settings: TrainSettings, kind: str) -> int:
 
 def of_activations(config: GPT2Config, tokens: int, settings: TrainSettings, precision: str) -> int:
     number = 4 if precision == "fp32" else 2
-    widths = (
-        WIDTHS_RECOMPUTED * config.layers + WIDTHS_A_LAYER if settings.recompute else WIDTHS_A_LAYER * config.layers
-    )
+    kept = WIDTHS_A_LAYER[precision]
+    widths = WIDTHS_RECOMPUTED * config.layers + kept if settings.recompute else kept * config.layers
     return tokens * widths * config.width * number
 
 

@@ -30,6 +30,8 @@ class Mover:
         for group, members in self.groups:
             if group.optimizer == "muon":
                 self.momenta |= {name: torch.zeros_like(p) for name, p in members.items()}
+            elif self.adamw:
+                self.adamw.state |= {p: self._fresh(p) for p in members.values()}
 
     def gradients(self) -> list[Tensor]:
         """Of every parameter; one without any has zeros, so that all processes sum the same tensors."""
@@ -72,13 +74,14 @@ class Mover:
             if name in self.momenta:
                 self.momenta[name].copy_(values["momentum"])
             elif self.adamw:
-                self.adamw.state[self.parameters[name]] = {
-                    key: value.clone() if key == "step" and not self._counts_on_device() else value.to(self.device)
-                    for key, value in values.items()
-                }
+                for key, value in values.items():
+                    self.adamw.state[self.parameters[name]][key].copy_(value)
 
-    def _counts_on_device(self) -> bool:
-        return bool(self.adamw and self.adamw.defaults["fused"])
+    def _fresh(self, parameter: nn.Parameter) -> dict[str, Tensor]:
+        """What AdamW would make in its first step, in memory between activations, which then find no room there."""
+        counts_on = self.device if self.adamw and self.adamw.defaults["fused"] else "cpu"
+        zeros = {key: torch.zeros_like(parameter, requires_grad=False) for key in ("exp_avg", "exp_avg_sq")}
+        return {"step": torch.zeros((), device=counts_on), **zeros}
 
     def _highest(self) -> list[float]:
         return [group.rate for group, _ in self.groups if group.optimizer == "adamw"]

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,9 @@ from gpt2lab.core.errors import Failed, UserError
 RENDEZVOUS = "GPT2LAB_RENDEZVOUS"  # where the processes of our own launcher meet
 LAUNCHER = "GPT2LAB_LAUNCHER"  # its process
 LAUNCHERS = {"SLURM_NTASKS": "SLURM_PROCID", "OMPI_COMM_WORLD_SIZE": "OMPI_COMM_WORLD_RANK", "PMI_SIZE": "PMI_RANK"}
+
+BUCKET_BYTES = 32e6
+BUCKETS_UNDER_WAY = 2
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,25 @@ class Team:
         return self.rank == 0
 
     def add_up(self, tensors: Sequence[Tensor]) -> None:
-        """Every tensor becomes the sum of all processes' ones, in place."""
-        if self.size > 1:
-            with _lost_others():
-                for work in [dist.all_reduce(tensor, async_op=True) for tensor in tensors]:
-                    work.wait()  # pyrefly: ignore[missing-attribute]
+        """Every tensor becomes the sum of all processes' ones, in place.
+
+        Not by DistributedDataParallel: it takes the mean over processes, and the sum over targets must be exact where
+        processes have rows of unequal length, or none. Its buckets are here too, since one message a tensor costs more
+        than the bytes; while one is under way the next is filled. They are the same each time, and so are the sums.
+        """
+        if self.size == 1:
+            return
+        with _lost_others():
+            under_way: deque[tuple[list[Tensor], Tensor, dist.Work]] = deque()
+            for bucket in buckets(tensors):
+                flat = torch.cat([tensor.flatten() for tensor in bucket])
+                work = dist.all_reduce(flat, async_op=True)
+                assert work is not None
+                under_way.append((bucket, flat, work))
+                if len(under_way) > BUCKETS_UNDER_WAY:
+                    _take_back(*under_way.popleft())
+            while under_way:
+                _take_back(*under_way.popleft())
 
     def take_from_first(self, tensors: Sequence[Tensor]) -> None:
         if self.size > 1:
@@ -49,6 +67,25 @@ class Team:
         if self.size > 1:
             with _lost_others():
                 dist.barrier()
+
+
+def buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """Tensors in their order, of one number format and together of about `BUCKET_BYTES`, or a larger one alone."""
+    bucket: list[Tensor] = []
+    for tensor in tensors:
+        size = sum(member.nbytes for member in bucket) + tensor.nbytes
+        if bucket and (size > BUCKET_BYTES or tensor.dtype != bucket[0].dtype):
+            yield bucket
+            bucket = []
+        bucket.append(tensor)
+    if bucket:
+        yield bucket
+
+
+def _take_back(bucket: list[Tensor], flat: Tensor, work: dist.Work) -> None:
+    work.wait()
+    for tensor, part in zip(bucket, flat.split([tensor.numel() for tensor in bucket])):
+        tensor.copy_(part.view(tensor.shape))
 
 
 @contextlib.contextmanager

@@ -10,6 +10,19 @@ from collections.abc import Iterator
 from gpt2lab.core import console
 
 
+@contextlib.contextmanager
+def terminated_like_ctrl_c() -> Iterator[None]:
+    """Outside the loop, SIGTERM raises KeyboardInterrupt as well: what is open is closed, and the way on is said."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 class Stop:
     asked = False
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from gpt2lab.core import console
 from gpt2lab.text.batches import Batch
-from gpt2lab.train.feed import Inputs, is_gpu, micro_batches
+from gpt2lab.train import feed
+from gpt2lab.train.feed import Cut, Inputs, is_gpu
 from gpt2lab.train.plan import Plan, Unit
 from gpt2lab.train.processes import Team
 from gpt2lab.train.randomness import seed_torch
@@ -70,15 +71,19 @@ class Stepper:
         self.model, self.loss, self.plan, self.state, self.team = model, loss, plan, state, team
         self.micro_batch = plan.micro_batch
 
+    def cut(self, batch: Batch) -> Cut:
+        """A batch made ready for `update`: beside the training, in another thread."""
+        return feed.cut(batch, self.micro_batch, self.plan.device, self.plan.settings.compile)
+
     def update(
-        self, batch: Batch, step: int, *, stop: bool = False, save: bool = False, pretend: bool = False
+        self, batch: Cut, step: int, *, stop: bool = False, save: bool = False, pretend: bool = False
     ) -> Reading:
         """`step` counts from 0. What one process asks for, all will read. A pretended step changes nothing."""
         settings, state = self.plan.settings, self.state
         self.model.train()
         nll = self._gradient(batch, step)
         sums = torch.stack(
-            [nll, torch.full_like(nll, batch.scored), torch.full_like(nll, stop), torch.full_like(nll, save)]
+            [nll, torch.full_like(nll, batch.batch.scored), torch.full_like(nll, stop), torch.full_like(nll, save)]
         )
         gradients = state.mover.gradients()
         self.team.add_up([sums, *gradients])
@@ -98,7 +103,7 @@ class Stepper:
         numbers = torch.cat([sums, torch.stack([norm, bad])])
         return Reading(step + 1, share * settings.learning_rate, numbers, state.scale.needed, self.plan.unit)
 
-    def _gradient(self, batch: Batch, step: int) -> Tensor:
+    def _gradient(self, batch: Cut, step: int) -> Tensor:
         while True:
             try:
                 return self._accumulate(batch, step)
@@ -110,13 +115,15 @@ class Stepper:
             torch.cuda.empty_cache()
             console.warn(f"out of GPU memory: micro-batches of {self.micro_batch} rows from here on, the same update")
 
-    def _accumulate(self, batch: Batch, step: int) -> Tensor:
+    def _accumulate(self, batch: Cut, step: int) -> Tensor:
         plan = self.plan
+        if batch.rows > self.micro_batch:  # memory has ended since it was cut
+            batch = self.cut(batch.batch)
         total = torch.zeros((), dtype=torch.float32, device=plan.device)
-        for index, inputs in enumerate(micro_batches(batch, self.micro_batch, plan.device, plan.settings.compile)):
+        for index, part in enumerate(batch.parts):
             seed_torch(plan.settings.seed, step, f"dropout/{self.team.rank}/{index}")
             with torch.autocast(plan.device.type, torch.float16, enabled=plan.precision == "fp16"):
-                loss = self.loss(inputs)
+                loss = self.loss(part.to(plan.device))
             (loss * self.state.scale.factor if self.state.scale.needed else loss).backward()
             total += loss.detach()
         return total

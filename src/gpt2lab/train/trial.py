@@ -37,12 +37,14 @@ def try_out(model: nn.Module, objective: Objective, rows: Rows, plan: Plan) -> T
     state = State(model, plan)
     stepper = Stepper(model, loss_function(objective, model, plan.settings.compile), plan, state, ALONE)
     batch = rows.batch(plan.rows_of(rows, 0)[: plan.micro_batch])
-    reading = stepper.update(batch, 0, pretend=True)  # memory is met for the first time, kernels are compiled
+    reading = stepper.update(
+        stepper.cut(batch), 0, pretend=True
+    )  # memory is met for the first time, kernels are compiled
     first_loss = reading.values()["loss"]
     batch = batch.part(np.arange(min(stepper.micro_batch, len(batch.ids))))
     begin, count = time.perf_counter(), 0
     while count < TIMED_STEPS and time.perf_counter() - begin < ENOUGH_SECONDS:
-        stepper.update(batch, 0, pretend=True).values()
+        stepper.update(stepper.cut(batch), 0, pretend=True).values()
         count += 1
     seconds = (time.perf_counter() - begin) / count
     state.masters.restore()
