@@ -1,6 +1,7 @@
-"""Samples: greedy is the brute force, a sample is the same in any company, and every end is the one that was asked for."""
+"""Greedy is the brute force, a sample is the same in any company, and every end is the one that was asked for."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -8,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpt2lab.core.errors import UserError
-from gpt2lab.generate import generate as generating
-from gpt2lab.generate.generate import generate, write
+from gpt2lab.generate.generate import compiles, generate, write
 from gpt2lab.generate.settings import SamplingSettings
 from gpt2lab.model import prompt as prompt_tuning
 from gpt2lab.model.settings import PromptSettings
@@ -164,7 +164,7 @@ def test_repetitions_become_rare_and_runs_unique():
     wanted = GREEDY.model_copy(update={"max_new_tokens": 60, "no_repeat_ngram": 2, "token_details": True})
     (sample,) = generate(MODEL, small(), PROMPT, 1, wanted)
     ids = ids_of(PROMPT) + [token["id"] for token in sample.token_details]
-    runs = list(zip(ids, ids[1:]))
+    runs = list(pairwise(ids))
     assert len(runs) == len(set(runs))
     penal = generate(MODEL, small(), PROMPT, 1, GREEDY.model_copy(update={"repetition_penalty": 1e6}))[0]
     assert penal.text != repeats.text[: len(penal.text)]
@@ -229,6 +229,11 @@ def test_an_unknown_stop_token_is_named(name):
         generate(MODEL, small(), PROMPT, 1, SamplingSettings(stop_tokens=(name,)))
 
 
-def test_steps_are_compiled_only_where_asked_for_on_a_cpu():
-    assert not generating._compile(MODEL, 10**6, SamplingSettings())
-    assert generating._compile(MODEL, 1, SamplingSettings(compile="always"))
+def test_steps_are_compiled_where_it_pays_or_where_asked_for():
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    long = SamplingSettings(max_new_tokens=2500)
+    assert compiles(gpu, 64, long)
+    assert not compiles(gpu, 48, long)
+    assert not compiles(cpu, 64, long)
+    assert compiles(cpu, 1, SamplingSettings(compile="always"))
+    assert not compiles(gpu, 64, long.model_copy(update={"compile": "never"}))

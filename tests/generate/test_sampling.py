@@ -99,7 +99,7 @@ def test_models_that_think_alike_draw_alike():
 @given(st.lists(st.integers(0, 3), max_size=20), st.integers(1, 4))
 def test_no_run_of_tokens_occurs_twice(ids, size):
     runs = [tuple(ids[at : at + size]) for at in range(len(ids) - size + 1)]
-    expected = {number for number in range(4) if tuple([*ids[len(ids) + 1 - size :], number]) in runs}
+    expected = {number for number in range(4) if (*ids[len(ids) + 1 - size :], number) in runs}
     assert would_repeat(ids, size) == (expected if len(ids) >= size else set())
 
 

@@ -68,7 +68,8 @@ def write(
 
     The listener hears (place in the order, new text) of all rows at once; `on_step` how many tokens a step has made.
     """
-    compiled = _compile(model, len(prompts) * samples, settings)
+    device = model.device if isinstance(model, Weights) else model.lm_head.weight.device
+    compiled = compiles(device, len(prompts) * samples, settings)
     weights = weights_of(model, settings.precision, packed=not compiled) if isinstance(model, GPT2) else model
     numbers = range(first_sample, first_sample + samples)
     rows = _rows(weights, tokenizer, prompts, numbers, settings, listener)
@@ -160,12 +161,11 @@ def _rows(
     return rows
 
 
-def _compile(model: GPT2 | Weights, rows: int, settings: SamplingSettings) -> bool:
+def compiles(device: torch.device, rows: int, settings: SamplingSettings) -> bool:
+    """Whether steps become compiled graphs."""
     if settings.compile != "auto":
         return settings.compile == "always"
-    device = model.device if isinstance(model, Weights) else model.lm_head.weight.device
-    steps = settings.max_new_tokens * -(-rows // settings.rows)
-    return device.type == "cuda" and steps >= COMPILING_PAYS
+    return device.type == "cuda" and settings.max_new_tokens * -(-rows // settings.rows) >= COMPILING_PAYS
 
 
 def _sample(row: Row, settings: SamplingSettings) -> Sample:

@@ -1,8 +1,8 @@
 """Weights laid out once for products with few rows, which is what writing token after token does.
 
 On a CPU, `linear` reads weights for one row well and for eight badly; oneDNN's own layout is read well for both. With
-bf16 weights half as much is read. What is no product stays in fp32: norms, the residual stream, and the attention, whose
-bf16 kernel is many times slower there for one query than the fp32 one (benchmarks/NOTES.md has the figures).
+bf16 weights half as much is read. What is no product stays in fp32: norms, residual stream, and the attention, whose
+bf16 kernel takes many times as long there for one query as the fp32 one (benchmarks/NOTES.md).
 """
 
 from __future__ import annotations
