@@ -89,7 +89,7 @@ def test_details_are_in_the_object_and_in_a_table(model, capsys):
     assert gpt2lab(*line, "--json") == 0
     (one,) = objects(capsys)
     assert len(one["token_details"]) == 3
-    assert {"token", "id", "probability", "surprise", "alternatives"} == set(one["token_details"][0])
+    assert {"token", "id", "probability", "surprise", "alternatives", "chance"} == set(one["token_details"][0])
     assert gpt2lab(*line) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("It" + one["text"])

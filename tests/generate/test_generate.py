@@ -183,6 +183,7 @@ def test_details_are_what_the_model_itself_thought():
         assert token["probability"] == pytest.approx(float(p[token["id"]]), rel=1e-4)
         assert token["surprise"] == pytest.approx(-float(p[token["id"]].log2()), abs=1e-3)
         assert [other["id"] for other in token["alternatives"]] == p.topk(5).indices.tolist()
+        assert token["chance"] > token["probability"]  # three candidates share what all had
         ids.append(token["id"])
     assert "".join(token["token"] for token in sample.token_details) == sample.text
     assert len(sample.token_details) == sample.tokens == 8

@@ -12,29 +12,6 @@ from gpt2lab.model.config import GPT2Config
 ROUNDED = 64  # room is made for a multiple of so many tokens
 
 
-class GrowingCache:
-    """For rows that go in step; left padding is in the caller's mask."""
-
-    visible: Tensor | None = None
-
-    def __init__(self, layers: int) -> None:
-        self.keys: list[Tensor | None] = [None] * layers
-        self.values: list[Tensor | None] = [None] * layers
-
-    @property
-    def length(self) -> int:
-        """Tokens in the cache before this pass: the last layer is the last to know of new ones."""
-        last = self.keys[-1]
-        return 0 if last is None else last.shape[2]
-
-    def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        before_keys, before_values = self.keys[layer], self.values[layer]
-        if before_keys is not None and before_values is not None:
-            keys, values = torch.cat([before_keys, keys], dim=2), torch.cat([before_values, values], dim=2)
-        self.keys[layer], self.values[layer] = keys, values
-        return keys, values
-
-
 class RowCache:
     """Memory laid out once, in which every row has a length of its own and begins at the first place.
 

@@ -20,7 +20,7 @@ from gpt2lab.generate.details import details
 from gpt2lab.generate.engine import Engine
 from gpt2lab.generate.packed import Weights, weights_of
 from gpt2lab.generate.row import Finish, Listener, Row, ends_of
-from gpt2lab.generate.sampling import choose, draws_for
+from gpt2lab.generate.sampling import choose, distribution, draws_for
 from gpt2lab.generate.settings import SamplingSettings
 from gpt2lab.model.gpt2 import GPT2, check_ids
 from gpt2lab.text.tokenizer import Tokenizer
@@ -43,6 +43,14 @@ class Sample:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    def describe(self) -> str:
+        facts = [counted(self.tokens, "token"), f"ended by {self.finish}"]
+        if self.prompt_tokens_unseen:
+            facts.append(f"{counted(self.prompt_tokens_unseen, 'token')} of the prompt unseen")
+        if self.window_slides:
+            facts.append(f"the window slid {counted(self.window_slides, 'time')}")
+        return ", ".join(facts)
 
 
 def generate(
@@ -116,16 +124,18 @@ def _written(
 
 def _take(logits_BV: Tensor, rows: Sequence[Row], tokenizer: Tokenizer, settings: SamplingSettings) -> None:
     """Every row gets its next token."""
-    thought = logits_BV.clone() if settings.token_details else logits_BV
+    thought_BV = logits_BV.clone() if settings.token_details else logits_BV
     new = [row.new for row in rows]
     constrain(logits_BV, [row.ids for row in rows], new, settings, rows[0].ends.ids, tokenizer.size)
     chosen = choose(logits_BV, settings, [row.draws for row in rows], new)
-    allowed = logits_BV.gather(-1, chosen[:, None])[:, 0] > -torch.inf
-    for row, logits_V, number, is_allowed in zip(rows, thought, chosen.tolist(), allowed.tolist()):
-        if not is_allowed:
+    allowed = (logits_BV.gather(-1, chosen[:, None])[:, 0] > -torch.inf).tolist()
+    chances_BV = distribution(logits_BV, settings) if settings.token_details else logits_BV
+    for index, (row, number) in enumerate(zip(rows, chosen.tolist())):
+        if not allowed[index]:
             row.give_up()
         elif row.take(number) and settings.token_details:
-            row.details.append(details(logits_V, number, settings.alternatives, tokenizer))
+            thought = details(thought_BV[index], number, settings.alternatives, tokenizer)
+            row.details.append({**thought, "chance": float(chances_BV[index, number])})
 
 
 def _slide(engine: Engine, rows: Sequence[Row]) -> None:

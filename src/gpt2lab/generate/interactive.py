@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from gpt2lab.core import console, files
 from gpt2lab.core import settings as strict
 from gpt2lab.core.errors import UserError
-from gpt2lab.generate.generate import Sample, write
+from gpt2lab.generate.generate import write
 from gpt2lab.generate.packed import Weights
 from gpt2lab.generate.row import ends_of
 from gpt2lab.generate.settings import Generation, SamplingSettings
@@ -78,16 +78,12 @@ def _written(
 
     try:
         for made in write(weights, tokenizer, [prompt], 1, settings, listener=hear, first_sample=sample):
-            show(f"\n[{_facts(made)}]\n")
+            show(f"\n[{made.describe()}]\n")
     except KeyboardInterrupt:
         show("\n[stopped]\n")
     except UserError as error:
         console.error(str(error))
     return "".join(pieces)
-
-
-def _facts(made: Sample) -> str:
-    return f"{console.counted(made.tokens, 'token')}, ended by {made.finish}"
 
 
 def _changed(settings: SamplingSettings, text: str, tokenizer: Tokenizer) -> SamplingSettings:

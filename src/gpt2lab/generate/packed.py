@@ -10,13 +10,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from gpt2lab.model.config import GPT2Config
-from gpt2lab.model.gpt2 import GPT2, Transformer
+from gpt2lab.model.gpt2 import GPT2, MLP, Attention, Transformer
 
 Precision = Literal["fp32", "bf16"]
 TANH_GELU = ("gelu_new", "gelu_pytorch_tanh", "gelu_fast")
@@ -62,16 +62,21 @@ def weights_of(model: GPT2, precision: Precision, *, packed: bool = True) -> Wei
     if not packed or device.type != "cpu" or not torch.backends.mkldnn.is_available():
         return _cast(model, dtype, precision)
     transformer = _sharing(model.transformer, torch.float32)
-    for block in transformer.h:
-        fused = model.config.activation in TANH_GELU
-        for owner, name in ((block.attn, "c_attn"), (block.attn, "c_proj"), (block.mlp, "c_fc"), (block.mlp, "c_proj")):
-            layer = getattr(owner, name)
-            if type(layer) is nn.Linear:  # adapters that have not been merged keep their own
-                setattr(owner, name, PackedLinear(layer.weight, layer.bias, dtype, gelu=fused and name == "c_fc"))
-        if fused and isinstance(block.mlp.c_fc, PackedLinear):
-            block.mlp.activation = nn.Identity()
+    fused = model.config.activation in TANH_GELU
+    for module in transformer.modules():
+        if isinstance(module, Attention):
+            module.c_attn, module.c_proj = _packed(module.c_attn, dtype), _packed(module.c_proj, dtype)
+        elif isinstance(module, MLP):
+            module.c_fc, module.c_proj = _packed(module.c_fc, dtype, gelu=fused), _packed(module.c_proj, dtype)
+            if fused and isinstance(module.c_fc, PackedLinear):
+                module.activation = nn.Identity()
     real = model.lm_head.weight[: model.config.vocabulary]
     return Weights(transformer.eval(), PackedLinear(real, None, dtype), torch.float32, precision)
+
+
+def _packed(layer: nn.Module, dtype: torch.dtype, *, gelu: bool = False) -> Any:
+    """Adapters that have not been merged stay as they are."""
+    return PackedLinear(layer.weight, layer.bias, dtype, gelu=gelu) if type(layer) is nn.Linear else layer
 
 
 def _cast(model: GPT2, dtype: torch.dtype, precision: Precision) -> Weights:

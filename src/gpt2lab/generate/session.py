@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from gpt2lab.core import console
-from gpt2lab.core.console import counted
 from gpt2lab.generate import interactive
 from gpt2lab.generate.generate import Sample, compiles, write
 from gpt2lab.generate.packed import Weights, weights_of
@@ -59,7 +58,7 @@ def write_out(
         weights, words, prompts, samples, settings, listener=lambda row, piece: stream.hear(row, harmless(piece))
     ):
         _show("\n")
-        console.say(f"[{counted(sample.tokens, 'token')}, ended by {sample.finish}]")
+        console.say(f"[{sample.describe()}]")
         _show_details(sample)
         if stream.current + 1 < len(prompts) * samples:
             stream.begin()
@@ -141,9 +140,10 @@ def _show_details(sample: Sample) -> None:
             repr(token["token"]),
             f"{token['probability']:.2%}",
             f"{token['surprise']:.1f}",
+            f"{token['chance']:.2%}",
             ", ".join(f"{other['token']!r} {other['probability']:.0%}" for other in token["alternatives"]),
         )
         for token in sample.token_details
     ]
     if rows:
-        console.table("", ("token", "probability", "surprise, bits", "likeliest"), rows)
+        console.table("", ("token", "probability", "surprise, bits", "chance", "likeliest"), rows)

@@ -42,7 +42,7 @@ class SamplingSettings(Settings):
     rows: Positive = 16
     """Samples that are written side by side."""
     token_details: bool = False
-    """For each token its probability, its surprise in bits and the likeliest alternatives, as the model saw them."""
+    """For each token: probability, surprise in bits and likeliest alternatives by the model alone; chance as drawn."""
     alternatives: Natural = 5
     """How many of them."""
     compile: Literal["auto", "always", "never"] = "auto"
