@@ -16,6 +16,7 @@ from gpt2lab.generate.cache import RowCache
 from gpt2lab.generate.packed import Weights
 
 READ_AT_ONCE = 8192  # tokens of prompts, padding included
+ROUNDED = 16  # lengths of prompts are rounded up to it: oneDNN keeps a kernel for each shape it has met
 LEAST_SEEN = 128  # places of the smallest bucket
 MOST_GRAPHS = 64
 
@@ -59,7 +60,8 @@ class Engine:
         return torch.stack([logits[index] for index in range(len(texts))])
 
     def _read(self, slots: Sequence[int], texts: Sequence[Sequence[int]]) -> Tensor:
-        longest = max(map(len, texts))
+        longest = min(-(-max(map(len, texts)) // ROUNDED) * ROUNDED, self.window)
+        self.cache.make_room(self.soft + longest)
         padded = [[*text, *[0] * (longest - len(text))] for text in texts]  # to the right, where nobody looks
         ids = torch.tensor(padded, device=self.weights.device)
         self.cache.begin(slots, [self.soft + len(text) for text in texts])
