@@ -189,14 +189,18 @@ def test_details_are_what_the_model_itself_thought():
     assert len(sample.token_details) == sample.tokens == 8
 
 
-def test_what_is_streamed_is_the_text_whole_characters_and_never_a_stop():
-    pieces = {}
-    stop = plain_text(ignore_eos=True).text[9:12]
-    wanted = SamplingSettings(max_new_tokens=40, ignore_eos=True, stop=(stop, "never"))
-    samples = list(
-        write(MODEL, small(), PROMPTS, 3, wanted, listener=lambda row, piece: pieces.setdefault(row, []).append(piece))
-    )
-    assert ["".join(pieces.get(row, [])) for row in range(15)] == [sample.text for sample in samples]
+def test_what_is_streamed_is_the_text_whole_characters_and_never_the_beginning_of_a_stop():
+    whole = plain_text(ignore_eos=True).text
+    for begin in range(1, len(whole) - 4):
+        pieces: dict[int, list[str]] = {}
+
+        def hear(row, piece, pieces=pieces):
+            pieces.setdefault(row, []).append(piece)
+
+        stops = ("never this", whole[begin : begin + 4])
+        wanted = SamplingSettings(max_new_tokens=30, ignore_eos=True, stop=stops, seed=7)
+        samples = list(write(MODEL, small(), [PROMPT, "It"], 2, wanted, listener=hear))
+        assert ["".join(pieces.get(row, [])) for row in range(4)] == [sample.text for sample in samples]
     assert max(map(len, pieces.values())) > 5
 
 
