@@ -51,6 +51,7 @@ benchmarks: $(READY)
 	$(BIN)/python benchmarks/tokenizers.py
 	$(BIN)/python benchmarks/prepare.py
 	$(BIN)/python benchmarks/train.py
+	$(BIN)/python benchmarks/generate.py
 
 clean:
 	rm -rf .venv out dist build

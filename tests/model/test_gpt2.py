@@ -8,9 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from gpt2lab.core.errors import UserError
-from gpt2lab.generate.cache import GrowingCache
 from gpt2lab.model.gpt2 import GPT2, build, check_ids, initialise
-from models import TINY, classifier, language_model, lively, random_ids
+from models import TINY, GrowingCache, classifier, language_model, lively, random_ids
 
 LABELLED = replace(TINY, labels=("a", "b", "c"))
 

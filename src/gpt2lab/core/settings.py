@@ -198,7 +198,8 @@ def _settings_in(annotation: Any) -> type[Settings] | None:
 
 def _explain(model: type[Settings], detail: Any, places: dict[KeyPath, str]) -> str:
     path: KeyPath = detail["loc"]
-    message = detail["msg"][:1].lower() + detail["msg"][1:]
+    message = detail["msg"].removeprefix("Value error, ")  # pydantic's word for what our own validators say
+    message = message[:1].lower() + message[1:]
     if detail["type"] == "extra_forbidden":
         group: Any = model
         for key in path[:-1]:

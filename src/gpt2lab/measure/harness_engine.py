@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from gpt2lab.core import console
 from gpt2lab.generate.generate import generate
+from gpt2lab.generate.packed import Weights, weights_of
 from gpt2lab.generate.settings import SamplingSettings
 from gpt2lab.measure import pairs
 from gpt2lab.measure.likelihood import Answer, Question, score
@@ -51,6 +53,11 @@ class Engine(LM):
                 progress.advance()
         return found
 
+    @cached_property
+    def weights(self) -> Weights:
+        """Laid out once for all requests."""
+        return weights_of(self.model, "fp32")
+
     def _score(self, what: str, encoded: Sequence[pairs.EncodedPair]) -> list[Answer]:
         """Requests with the same context are one question, whatever order they come in."""
         members: dict[bytes, list[int]] = {}
@@ -70,11 +77,10 @@ class Engine(LM):
             temperature=wanted.get("temperature") or 0.0,
             top_k=wanted.get("top_k") or 0,
             top_p=wanted.get("top_p") or 1.0,
+            stop=tuple(stop for stop in wanted["until"] if stop),
         )
         prompt = self._last_that_fit(context, self.window - most)
-        text = generate(self.model, self.text, prompt, 1, settings)[0].text
-        ends = [text.index(stop) for stop in wanted["until"] if stop and stop in text]
-        return text[: min(ends)] if ends else text
+        return generate(self.weights, self.text, prompt, 1, settings)[0].text
 
     def _last_that_fit(self, context: str, room: int) -> str:
         ids = self.text.encode(context)

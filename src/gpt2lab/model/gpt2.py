@@ -39,6 +39,7 @@ class Cache(Protocol):
     """Keys and values of the tokens seen so far; `generate/cache.py` has one."""
 
     length: int
+    visible: Tensor | None  # of what it holds, where rows differ in what they may see: (B, 1, T, S)
 
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]: ...
 
@@ -63,6 +64,7 @@ class Attention(nn.Module):
         if causal:
             y_BHTD = causal_attention(q, k, v, dropout, self.scale)
         else:
+            mask = cache.visible if cache is not None and mask is None else mask
             y_BHTD = F.scaled_dot_product_attention(q, k, v, mask, dropout, scale=self.scale)
         y_BTC = self.c_proj(y_BHTD.transpose(1, 2).flatten(2))
         return F.dropout(y_BTC, self.output_dropout, self.training)

@@ -25,7 +25,7 @@ class Sample:
 
     @torch.no_grad()
     def __call__(self, model: GPT2, step: int) -> dict[str, Any]:
-        texts = [generate(model, self.tokenizer, prompt, 1, self.settings)[0].text for prompt in self.prompts]
+        texts = [sample.text for sample in generate(model, self.tokenizer, self.prompts, 1, self.settings)]
         for prompt, text in zip(self.prompts, texts):
             console.say(f"step {step:,}: {prompt}{text}".replace("\n", " "))
         return {"samples": [{"prompt": prompt, "text": text} for prompt, text in zip(self.prompts, texts)]}

@@ -153,7 +153,7 @@ def _samples(recipe: Recipe, place: Path, device: str) -> None:
         return
     model = read_language_model(place, device=hardware.choose_device(device))
     tokenizer = tokenizers.load(place / "model")
-    found = [sample for prompt in recipe.prompts for sample in generate(model, tokenizer, prompt, 1, recipe.samples)]
+    found = generate(model, tokenizer, recipe.prompts, 1, recipe.samples)
     for sample in found:
         console.say(f"sample: {sample.prompt}{sample.text}".replace("\n", " "))
     files.write_text(path, "".join(lines.encode(sample.as_dict()) for sample in found))
