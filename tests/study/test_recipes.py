@@ -5,6 +5,7 @@ import yaml
 
 from command_line import gpt2lab, last_json
 from gpt2lab.core import files
+from gpt2lab.measure import records
 from gpt2lab.model.reading import read_model
 from gpt2lab.study import recipe as recipes
 
@@ -84,13 +85,21 @@ def test_a_recipe_of_ones_own_pretrains_searches_and_tunes(tmp_path, capsys):
             "soft": {"method": "prompt", "prompt": {"tokens": 2}},
         },
         "over": {"train.learning_rate": "1e-3,1e-2"},
+        "measures": [
+            {"protocol": "bits-per-byte", "settings": {"evaluate.limit": 12}},
+            {"protocol": "forgetting", "data": "builtin:docs", "settings": {"evaluate.limit": 12}},
+            {"protocol": "hellaswag/harness", "data": "nowhere.jsonl"},
+        ],
         "prompts": ["<LOC>"],
         "samples": {"max_new_tokens": 5},
     }
     path, out = tmp_path / "mine.yaml", tmp_path / "study"
     path.write_text(yaml.safe_dump(mine))
     assert gpt2lab("run", path, "--out", out) == 0
-    assert "too-many failed, and the study goes on" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "too-many failed, and the study goes on" in said
+    assert "full: hellaswag/harness was not measured" in said
+    assert (out / "runs" / "too-many" / "failed.json").is_file()
     assert read_model(out / "runs" / "soft").transformer.soft_tokens == 2
     best = files.read_json(out / "search" / "result.json")["best"]["point"]["train.learning_rate"]
     stored = yaml.safe_load((out / "runs" / "full" / "run.yaml").read_text())
@@ -100,3 +109,37 @@ def test_a_recipe_of_ones_own_pretrains_searches_and_tunes(tmp_path, capsys):
     assert (out / "runs" / "full" / "run.json").stat().st_mtime_ns == before
     page = (out / "report.html").read_text()
     assert "What soft writes" in page
+    measured = {name: protocols_in(out / "runs" / name) for name in ("base", "full", "soft")}
+    assert "bits-per-byte@1" in measured["base"]
+    assert "forgetting@1" not in measured["base"]
+    assert {"bits-per-byte@1", "forgetting@1"} <= measured["full"]
+    assert {"bits-per-byte@1", "forgetting@1"} <= measured["soft"]
+
+
+def protocols_in(run):
+    return {records.read(path)["protocol"] for path in (run / "results").glob("*.json")}
+
+
+def test_an_untouched_base_is_measured_and_writes_beside_its_variants(tmp_path):
+    given = ["--out", tmp_path / "corpus", "--tokenizer", "builtin", "prepare.vocabulary=400"]
+    assert gpt2lab("prepare", "builtin:fantasy", *given) == 0
+    shape = ["model.layers=1", "model.heads=1", "model.width=16", "model.context=32", "train.steps=2"]
+    assert gpt2lab("pretrain", "--data", tmp_path / "corpus", "--out", tmp_path / "base", *shape) == 0
+    mine = {
+        "name": "mine",
+        "question": "Does it help?",
+        "data": {"source": str(tmp_path / "corpus")},
+        "base": str(tmp_path / "base"),
+        "tune": {"train": {"epochs": None, "steps": 2, "batch_rows": 8}},
+        "variants": {"full": {"method": "full"}},
+        "untouched": True,
+        "measures": [{"protocol": "perplexity/blocks"}, {"protocol": "text-quality", "data": "samples"}],
+        "prompts": ["<LOC>", "The market"],
+        "samples": {"max_new_tokens": 8},
+    }
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(mine))
+    assert gpt2lab("run", tmp_path / "mine.yaml", "--out", tmp_path / "study") == 0
+    runs = tmp_path / "study" / "runs"
+    assert protocols_in(runs / "untouched") == {"perplexity/blocks@1"}
+    assert protocols_in(runs / "full") == {"perplexity/blocks@1", "text-quality@1"}
+    assert (runs / "untouched" / "samples.jsonl").read_text().count("\n") == 2

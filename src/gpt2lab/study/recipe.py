@@ -27,6 +27,21 @@ class DataSettings(ColumnSettings):
     """gpt2, builtin, own (trained on this very data), or a folder."""
 
 
+class MeasureSettings(Settings):
+    protocol: str
+    """One or more, with commas."""
+    data: str | None = None
+    """What to measure on: the study's own data unless given; `samples` is what each model has written."""
+    local: str | None = None
+    """The folder that holds a named set's files."""
+    settings: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    """Of the measurement: evaluate.stride, data.split, …"""
+
+    @property
+    def protocols(self) -> list[str]:
+        return [name.strip() for name in self.protocol.split(",")]
+
+
 class Recipe(Settings):
     name: str
     """Of the study."""
@@ -48,6 +63,10 @@ class Recipe(Settings):
     search: SearchSettings = SearchSettings(retrain=False)
     seeds: tuple[Seed, ...] = (1,)
     """Every variant is trained once a seed."""
+    untouched: bool = False
+    """Measure the base as it is as well, and let it write: a comparator that costs no training."""
+    measures: tuple[MeasureSettings, ...] = ()
+    """What every finished model is measured by; the base too, where it is pretrained here or `untouched`."""
     prompts: tuple[str, ...] = ()
     """Texts that every finished model continues."""
     samples: SamplingSettings = SamplingSettings()

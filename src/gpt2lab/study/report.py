@@ -25,9 +25,13 @@ def facts(study: Path) -> dict[str, Any]:
         raise UserError("no study is here", place=study, way_out="name the folder that gpt2lab run made")
     return {
         "recipe": files.read_json(study / "study.json"),
-        "corpus": files.read_json(study / "corpus" / "corpus.json"),
-        "variants": [_variant(folder) for folder in sorted((study / "runs").iterdir()) if folder.is_dir()],
+        "corpus": files.read_json(corpus) if (corpus := study / "corpus" / "corpus.json").is_file() else None,
+        "variants": [_variant(folder) for folder in _finished(study / "runs")],
     }
+
+
+def _finished(runs: Path) -> list[Path]:
+    return sorted(path.parent.parent for path in runs.glob("*/model/config.json"))
 
 
 def _variant(folder: Path) -> dict[str, Any]:

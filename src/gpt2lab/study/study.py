@@ -15,8 +15,8 @@ from gpt2lab.core.console import counted
 from gpt2lab.core.errors import INTERRUPTED, Interrupted, UserError
 from gpt2lab.generate.generate import generate
 from gpt2lab.model.config import GPT2Config, flops_per_token
-from gpt2lab.model.reading import read_config, read_language_model
-from gpt2lab.study import facts, report
+from gpt2lab.model.reading import find_model, read_config, read_language_model
+from gpt2lab.study import facts, measuring, report
 from gpt2lab.study.pretrain import pretrain
 from gpt2lab.study.recipe import Recipe, tuning
 from gpt2lab.study.run_folder import Intent
@@ -30,8 +30,14 @@ Point = dict[str, str]
 
 def run(recipe: Recipe, out: Path, device: str = "auto") -> Path:
     """The address of the report."""
+    for wanted in recipe.measures:
+        measuring.settings_of(wanted)
     _keep_recipe(recipe, out)
     base = recipe.base or str(_pretrained(recipe, out, device))
+    if recipe.base is None:
+        measuring.measure(recipe, base, Path(base), base, device)
+    elif recipe.untouched:
+        _untouched(recipe, base, out, device)
     best = _searched(recipe, base, out, device)
     for variant in recipe.variants:
         for seed in recipe.seeds:
@@ -65,6 +71,11 @@ def plan(recipe: Recipe, device: str = "auto") -> dict[str, Any]:
         found["variants"] = {name: facts.of_variant(recipe, name, config) for name in recipe.variants}
         for name, about in found["variants"].items():
             facts.say(name, about, len(recipe.seeds))
+    if recipe.measures:
+        console.say(
+            "measure: "
+            + "; ".join(f"{wanted.protocol} on {wanted.data or recipe.data.source}" for wanted in recipe.measures)
+        )
     for what, said in recipe.published.items():
         console.say(f"published: {what}: {said}")
     return found
@@ -114,7 +125,7 @@ def _pretrained(recipe: Recipe, out: Path, device: str) -> Path:
     )
     place = out / "runs" / "base"
     pretrain(settings, place, Intent(resume=True))
-    _samples(recipe, place, device)
+    _samples(recipe, str(place), place, device)
     return place.resolve()
 
 
@@ -143,16 +154,25 @@ def _tuned(recipe: Recipe, variant: str, seed: int, base: str, best: Point, out:
         raise Interrupted(f"stopped in {name}, saved", f"gpt2lab run {recipe.name} --out {out}")
     if code:
         console.warn(f"{name} failed, and the study goes on without it")
-    else:
-        _samples(recipe, place, device)
-
-
-def _samples(recipe: Recipe, place: Path, device: str) -> None:
-    path = place / "samples.jsonl"
-    if path.is_file() or not recipe.prompts or read_config(place / "model").labels:
+        files.write_json(place / "failed.json", {"variant": variant, "seed": seed, "exit_code": code})
         return
-    model = read_language_model(place, device=hardware.choose_device(device))
-    tokenizer = tokenizers.load(place / "model")
+    (place / "failed.json").unlink(missing_ok=True)
+    _samples(recipe, str(place), place, device)
+    measuring.measure(recipe, str(place), place, base, device)
+
+
+def _untouched(recipe: Recipe, base: str, out: Path, device: str) -> None:
+    place = out / "runs" / "untouched"
+    _samples(recipe, base, place, device)
+    measuring.measure(recipe, base, place, base, device)
+
+
+def _samples(recipe: Recipe, source: str, place: Path, device: str) -> None:
+    path, folder = place / "samples.jsonl", find_model(source)
+    if path.is_file() or not recipe.prompts or read_config(folder).labels:
+        return
+    model = read_language_model(folder, device=hardware.choose_device(device))
+    tokenizer = tokenizers.load(folder)
     found = generate(model, tokenizer, recipe.prompts, 1, recipe.samples)
     for sample in found:
         console.say(f"sample: {sample.prompt}{sample.text}".replace("\n", " "))

@@ -1,0 +1,61 @@
+"""What a recipe measures, on every variant and on what it began from, under the same protocols and settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from gpt2lab.core import console
+from gpt2lab.core import settings as strict
+from gpt2lab.core.errors import UserError
+from gpt2lab.measure import evaluate, records
+from gpt2lab.measure.settings import Evaluation
+from gpt2lab.study.recipe import MeasureSettings, Recipe
+
+NEEDS_A_BASE = ("forgetting", "text-quality")
+SAMPLES = "samples"  # as the data of a measure: what the model has written
+
+
+def measure(recipe: Recipe, model: str, place: Path, base: str, device: str) -> None:
+    """Records in `place/results`; one that cannot be made is said, and stops nothing else."""
+    for wanted in recipe.measures:
+        tuned = model != base
+        if not tuned and wanted.protocol in NEEDS_A_BASE:
+            continue
+        try:
+            found = evaluate.evaluate(
+                model,
+                wanted.protocols,
+                _data(recipe, wanted, place),
+                settings_of(wanted),
+                device,
+                local=Path(wanted.local) if wanted.local else None,
+                base=base if tuned and wanted.protocol in NEEDS_A_BASE else None,
+            )
+        except UserError as error:
+            console.warn(f"{place.name}: {wanted.protocol} was not measured: {error}")
+            continue
+        for record in found:
+            records.write(place / "results", record)
+            _say(place.name, record)
+
+
+def settings_of(wanted: MeasureSettings) -> Evaluation:
+    """Checked before anything is trained."""
+    overrides = [f"{key}={value}" for key, value in wanted.settings.items()]
+    return strict.resolve(Evaluation, overrides=overrides)
+
+
+def _data(recipe: Recipe, wanted: MeasureSettings, place: Path) -> str:
+    if wanted.data == SAMPLES:
+        return str(place / "samples.jsonl")
+    return wanted.data or recipe.data.source
+
+
+def _say(name: str, record: dict[str, Any]) -> None:
+    interval = record.get("interval")
+    around = f" [{interval['low']:.4g}, {interval['high']:.4g}]" if interval else ""
+    value = record.get("value")
+    console.say(
+        f"{name}: {record['protocol']} {value:.4g}{around}" if value is not None else f"{name}: {record['protocol']}"
+    )
