@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -12,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpt2lab.core.errors import UserError
-from gpt2lab.measure.likelihood import Question, score
+from gpt2lab.measure.likelihood import score
 from gpt2lab.model import prompt
 from gpt2lab.model.settings import PromptSettings
-from gpt2lab.train import processes
 from models import TINY, language_model
+from questions import plain, question, share, some_questions
 
 MODEL = language_model()
 DOUBLE = language_model().double()
@@ -25,10 +24,6 @@ WINDOW = TINY.context
 tokens = st.integers(0, TINY.vocabulary - 1)
 continuations = st.lists(st.lists(tokens, max_size=WINDOW), max_size=5)
 trees = st.lists(st.builds(lambda c, e: question(c, *e), st.lists(tokens, min_size=1, max_size=40), continuations))
-
-
-def question(context, *continuations):
-    return Question(np.array(context, np.int64), [np.array(ids, np.int64) for ids in continuations])
 
 
 def alone(model, context, ids):
@@ -58,14 +53,6 @@ def check(model, questions, found, tolerance):
 @given(trees, st.sampled_from([1, 30, 100, 10_000]))
 def test_every_token_has_the_value_it_has_alone_whatever_stands_beside_it(questions, budget):
     check(DOUBLE, questions, score(DOUBLE, questions, token_budget=budget), 1e-9)
-
-
-def some_questions():
-    draw = np.random.default_rng(5).integers
-    sizes = [(3, (4, 2, 7, 1)), (24, (1, 5)), (40, (3, 24, 9)), (1, (24,)), (10, (6, 6, 6, 6)), (7, ())]
-    return [
-        question(draw(0, 101, context), *(draw(0, 101, length) for length in lengths)) for context, lengths in sizes
-    ]
 
 
 def test_in_fp32_values_agree_to_rounding_alone_and_in_any_batch():
@@ -145,18 +132,6 @@ def test_what_cannot_be_scored_is_one_clear_line():
     assert raised.value.place == "question 2"
     with pytest.raises(UserError, match="the token id 101 does not exist"):
         score(MODEL, [question([1], [101])])
-
-
-def share(rank, place):
-    """What one of two processes knows in the end."""
-    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", processes.RENDEZVOUS: f"file://{place}/meeting"}
-    found = score(MODEL, some_questions(), token_budget=64, team=processes.join(torch.device("cpu")))
-    (place / f"{rank}.json").write_text(json.dumps(plain(found)))
-    processes.leave()
-
-
-def plain(found):
-    return [[[answer.log_likelihoods.tolist(), answer.greedy] for answer in answers] for answers in found]
 
 
 def test_two_processes_know_exactly_what_one_alone_finds(tmp_path):

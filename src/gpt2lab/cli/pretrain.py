@@ -42,14 +42,15 @@ def pretrain(
     prepare_console(json, quiet)
     _, overrides = only_values(arguments, "no further value", 0)
     place = training.place_of(out)
-    if not (data or resume or extend):
-        raise UserError("what to train on is missing", way_out="add --data CORPUS; gpt2lab prepare makes one")
+    goes_on = resume or extend
     given = {
-        "data": {"source": training.as_address(data)},
+        "data": {"source": training.as_address(data) or (None if goes_on else "")},
         "device": training.unless_auto(device),
         "model": {"size": size},
     }
-    chosen = training.settings_of(RunSettings, place, given, overrides, resume or extend, {})
+    chosen = training.settings_of(RunSettings, place, given, overrides, goes_on, {})
+    if not chosen.data.source:
+        raise UserError("what to train on is missing", way_out="add --data CORPUS; gpt2lab prepare makes one")
     from gpt2lab.study import pretrain as pretraining
     from gpt2lab.study.run_folder import Intent
 

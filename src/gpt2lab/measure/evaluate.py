@@ -15,7 +15,7 @@ from gpt2lab.measure import choices, costs, harness, labels, lambada, perplexity
 from gpt2lab.measure.bench import Bench
 from gpt2lab.measure.settings import Evaluation
 from gpt2lab.measure.texts import Texts
-from gpt2lab.model.reading import read_model
+from gpt2lab.model.reading import find_model, read_model
 from gpt2lab.text.corpus import Split, is_corpus, open_corpus
 from gpt2lab.text.sources import chosen_columns, open_source
 from gpt2lab.train import processes
@@ -56,6 +56,7 @@ def evaluate(
         console.configure("quiet")
     try:
         bench = Bench(source, data, settings, place, tokenizer, local, tasks_from, base, train, team)
+        find_model(source)  # a missing model is named before missing data
         return _evaluate(list(dict.fromkeys(protocols)), bench, again)
     finally:
         processes.leave()

@@ -49,7 +49,11 @@ def relevance(
     questions += [Question(context, [text]) for context, text in zip(asked[1:], [*kept, *kept])]
     answers = score(model, questions, token_budget=token_budget, progress=progress)
     alone = [answer.log_likelihoods for answer in answers[0]]
-    behind = [answer.log_likelihoods for (answer,) in answers[1:]]
+    behind = [
+        # What no prompt gives is known already: a second pass would differ in rounding.
+        without if np.array_equal(context, nothing) else answer.log_likelihoods
+        for context, without, (answer,) in zip(asked[1:], [*alone, *alone], answers[1:])
+    ]
     floors = [_mean(other - without) for other, without in zip(behind[len(texts) :], alone)] if others else None
     return [
         Relevance(
