@@ -19,6 +19,7 @@ from gpt2lab.cli.common import (
     refuse_settings,
     verb,
 )
+from gpt2lab.cli.training import place_of
 
 Out = Annotated[Path | None, typer.Option("--out", help="the study folder to make")]
 
@@ -26,6 +27,7 @@ Out = Annotated[Path | None, typer.Option("--out", help="the study folder to mak
 def register(app: typer.Typer) -> None:
     app.command()(quickstart)
     app.command(**verb(**{"": "gpt2lab.study.recipe:Recipe"}))(run)
+    app.command()(rehearse)
     app.command()(report)
 
 
@@ -60,6 +62,35 @@ def run(
     if out is None and not dry_run:
         raise UserError("where to put the study is missing", way_out="add --out FOLDER")
     _run(name, overrides, out or Path(), device, dry_run, json, quiet)
+
+
+def rehearse(
+    arguments: RecipeName = None,
+    out: Out = None,
+    device: Device = "auto",
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run a shipped study's stages, variants and measures in minutes, offline, with a tiny model and built-in data.
+
+    Example: gpt2lab rehearse agnews --out studies/agnews-rehearsal
+    """
+    from gpt2lab.core import console
+    from gpt2lab.core.errors import Interrupted
+
+    prepare_console(json, quiet)
+    (name,), overrides = only_values(arguments, "one NAME")
+    refuse_settings(overrides)
+    place = place_of(out)
+    from gpt2lab.study import rehearsal, study
+
+    try:
+        page = study.run(rehearsal.prepared(name, place, device), place, device)
+    except Interrupted as stop:
+        raise Interrupted(stop.saved, f"gpt2lab rehearse {name} --out {place}") from None
+    console.say(f"report: {page}")
+    console.next_command(f"gpt2lab run {name} --out STUDY --dry-run")
+    console.result({"study": str(place), "report": str(page)})
 
 
 def report(arguments: Study = None, json: Json = False, quiet: Quiet = False) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gpt2lab.core import console
+from gpt2lab.core import console, files
 from gpt2lab.core import settings as strict
 from gpt2lab.core.errors import UserError
 from gpt2lab.measure import evaluate, records
 from gpt2lab.measure.settings import Evaluation
 from gpt2lab.study.recipe import MeasureSettings, Recipe
 
+OF_A_CORPUS = ("labels", "perplexity/blocks")  # measured on the splits that the tuning was given
 NEEDS_A_BASE = ("forgetting", "text-quality")
 SAMPLES = "samples"  # as the data of a measure: what the model has written
 
@@ -49,6 +50,8 @@ def settings_of(wanted: MeasureSettings) -> Evaluation:
 def _data(recipe: Recipe, wanted: MeasureSettings, place: Path) -> str:
     if wanted.data == SAMPLES:
         return str(place / "samples.jsonl")
+    if wanted.data is None and wanted.protocol in OF_A_CORPUS and (place / "run.json").is_file():
+        return files.read_json(place / "run.json")["corpus_folder"]
     return wanted.data or recipe.data.source
 
 

@@ -34,7 +34,7 @@ class MeasureSettings(Settings):
     """What to measure on: the study's own data unless given; `samples` is what each model has written."""
     local: str | None = None
     """The folder that holds a named set's files."""
-    settings: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    settings: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
     """Of the measurement: evaluate.stride, data.split, …"""
 
     @property

@@ -111,6 +111,7 @@ def write(
         "kind": settings.kind,
         "started": _now(),
         "corpus": corpus.hash,
+        "corpus_folder": str(corpus.folder.resolve()),
         "tokenizer": corpus.manifest["tokenizer"]["hash"],
         "environment": environment.record(),
         "base": lineage,

@@ -35,7 +35,9 @@ def read(data: str, local: Path | None = None, limit: int | None = None) -> Item
     if data.startswith("builtin:"):
         if data != "builtin:choices":
             raise UserError(f"{data} has no items with endings", way_out="use builtin:choices")
-        made = (Row(f"item {number}", item) for number, item in enumerate(builtin.choice_items(), 1))
+        # Under both names, so that HellaSwag's protocols are rehearsed on them as well.
+        items = ({**item, "ctx": item["context"]} for item in builtin.choice_items())
+        made = (Row(f"item {number}", item) for number, item in enumerate(items, 1))
         return _taken(made, limit, builtin.describe("choices"))
     paths, about = _files(data, local)
     rows = (row for file in named_files(paths) for row in _rows(file.path, file.name))
