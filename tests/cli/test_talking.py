@@ -34,6 +34,10 @@ TALK = [
     ["recipe", "list"],
     ["recipe", "show", "quickstart"],
     ["recipe", "schema"],
+    ["runs", "--help"],
+    ["runs", "list", "nowhere"],
+    ["runs", "show", "nowhere"],
+    ["runs", "clean", "nowhere"],
     ["pretrain"],
     ["nonsense"],
 ]
@@ -70,6 +74,7 @@ VERBS = [
     ),
     *(["recipe", "list"], ["recipe", "show"], ["recipe", "copy"], ["recipe", "schema"]),
     *(["corpus", "show"], ["corpus", "preview"], ["corpus", "verify"]),
+    *(["runs", "list"], ["runs", "show"], ["runs", "diff"], ["runs", "clean"]),
 ]
 
 

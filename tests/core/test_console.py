@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.progress import Progress
 
 from gpt2lab.core import console
@@ -137,3 +139,13 @@ def test_in_a_notebook_progress_is_drawn_by_rich(monkeypatch):
     """Notebooks are no terminals, and plain lines every five seconds would fill their cells."""
     monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
     assert console._errors().is_jupyter
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), max_size=300), st.integers(1, 80))
+def test_a_sparkline_fits_and_shows_the_lowest_and_the_highest(values, width):
+    known = [value for value in values if value is not None]
+    drawn = console.sparkline(values, width)
+    assert len(drawn) == min(width, len(known))
+    if len(known) <= width and len(set(known)) > 1:
+        assert drawn[known.index(min(known))] == "▁"
+        assert drawn[known.index(max(known))] == "█"

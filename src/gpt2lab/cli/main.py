@@ -23,6 +23,7 @@ from gpt2lab.cli import (
     pretrain,
     recipe,
     run,
+    runs,
     search,
     synthesize,
 )
@@ -43,6 +44,7 @@ for module in (run, prepare, pretrain, finetune, search, merge, evaluate, predic
     module.register(app)
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(corpus.app, name="corpus")
+app.add_typer(runs.app, name="runs")
 
 
 @app.callback(invoke_without_command=True)

@@ -10,7 +10,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -123,6 +123,53 @@ def progress(what: str, total: float | None, unit: str, done: float = 0) -> Iter
         lines = PlainLines(what, total, unit, done)
         yield lines
         lines.finish()
+
+
+@contextlib.contextmanager
+def live() -> Iterator[Callable[[str], None]]:
+    """What is told replaces what was told before; outside a terminal, lines every few seconds and the last one."""
+    if _errors().is_terminal or _errors().is_jupyter:
+        with _replaced_in_place() as tell:
+            yield tell
+        return
+    told, shown, last = "", "", -SECONDS_BETWEEN_LINES
+
+    def tell(text: str) -> None:
+        nonlocal told, shown, last
+        told = text
+        if text != shown and time.monotonic() - last >= SECONDS_BETWEEN_LINES:
+            say(text)
+            shown, last = text, time.monotonic()
+
+    try:
+        yield tell
+    finally:
+        if told != shown:
+            say(told)
+
+
+@contextlib.contextmanager
+def _replaced_in_place() -> Iterator[Callable[[str], None]]:
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(console=_errors(), auto_refresh=False) as shown:
+        yield lambda text: shown.update(Text(text), refresh=True)
+
+
+BARS = "▁▂▃▄▅▆▇█"
+
+
+def sparkline(values: Sequence[float | None], width: int = 60) -> str:
+    """Values as bars, the lowest to the highest; where they are many, each bar is the mean of its share of them."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return ""
+    width = min(width, len(known))
+    shares = [known[i * len(known) // width : (i + 1) * len(known) // width] for i in range(width)]
+    means = [sum(share) / len(share) for share in shares]
+    low, high = min(means), max(means)
+    return "".join(BARS[round((mean - low) / (high - low or 1) * (len(BARS) - 1))] for mean in means)
 
 
 class _Silent:

@@ -113,9 +113,15 @@ def rename(source: Path, target: Path) -> None:
 def remove_leftovers(path: Path) -> None:
     """Remove what processes of this machine that are gone left beside `path`."""
     for leftover in path.parent.glob(f".{path.name}.*.writing"):
-        host, _, pid = leftover.name.removeprefix(f".{path.name}.").removesuffix(".writing").rpartition(".")
-        if host == _host() and not process_exists(int(pid)):
+        if is_leftover(leftover):
             shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether this was being written by a process of this machine that is gone."""
+    begun, _, pid = path.name.removesuffix(".writing").rpartition(".")
+    ours = path.name.startswith(".") and path.name.endswith(f".{pid}.writing") and begun.endswith(f".{_host()}")
+    return ours and pid.isdecimal() and not process_exists(int(pid))
 
 
 def process_exists(pid: int) -> bool:

@@ -26,6 +26,14 @@ def read(path: Path) -> Iterator[Any]:
                 raise UserError(f"not valid JSON: {error}", place=f"{path}, line {number}") from error
 
 
+def parsed(data: bytes, place: Path) -> list[Any]:
+    """Of whole lines that were read already."""
+    try:
+        return [json.loads(line) for line in data.splitlines()]
+    except ValueError as error:
+        raise UserError(f"not valid JSON: {error}", place=place) from error
+
+
 def encode(record: Any) -> str:
     return json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
 

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from gpt2lab.core import files
 from gpt2lab.core.errors import UserError
@@ -38,6 +39,16 @@ def locked(path: Path, wait: bool = False) -> Iterator[None]:
         path.unlink(missing_ok=True)
         _held_here.discard(path)
         os.close(descriptor)
+
+
+def holder(path: Path) -> dict[str, Any] | None:
+    """Who holds the lock file at `path`, without touching it. What a dead process of this machine left is nobody's."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    here = found.get("host") == socket.gethostname()
+    return None if here and not files.process_exists(int(found["pid"])) else found
 
 
 def _acquire(path: Path, wait: bool) -> int:
