@@ -2,11 +2,13 @@
 
 It speaks the file API as huggingface_hub uses it, over real sockets. Small files come from the Hub itself; for large
 ones (by their suffix, as `.gitattributes` would have it) it redirects to a second address, as the real Hub does to its
-storage. Every request is recorded, and single paths can be made to misbehave.
+storage. Every request is recorded, and single paths can be made to misbehave. Who shows `hub.writer` as a token may make
+repositories and commit to them; large files go to the second address first.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -61,6 +63,8 @@ class LoopbackHub:
     requests: list[Request] = field(default_factory=list)
     troubles: dict[str, list[Trouble]] = field(default_factory=dict)
     gates: dict[str, str | None] = field(default_factory=dict)
+    writer: str | None = None  # the token that may write
+    stored: dict[str, bytes] = field(default_factory=dict)  # large files that were sent, by their hash
     commits: dict[str, dict[str, Files]] = field(default_factory=dict)  # all that were seen, by `models/owner/name`
 
     def __enter__(self) -> Self:
@@ -217,6 +221,12 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.serve()
 
+    def do_POST(self) -> None:
+        self.serve()
+
+    def do_PUT(self) -> None:
+        self.serve()
+
     def serve(self) -> None:
         address = urlsplit(self.path)
         token = (self.headers.get("Authorization") or "").removeprefix("Bearer ") or None
@@ -224,10 +234,13 @@ class _Handler(BaseHTTPRequestHandler):
         asked = self.headers.get("Range")
         self.request_ = Request(self.command, path, address.query, asked, token, self.to_storage)
         self.hub.requests.append(self.request_)
+        self.body = self.received()
         if (seconds := self.hub._trouble("slow", path)) is not None:
             self.hub.closing.wait(min(seconds, LONGEST_SECONDS))
         if error := self.hub._trouble("error", path, self.command):
             self.answer(error[0], {}, b"out of order")
+        elif self.command in ("POST", "PUT"):
+            self.take(path)
         elif self.to_storage:
             self.serve_storage(path)
         elif match := API.fullmatch(address.path):
@@ -236,6 +249,70 @@ class _Handler(BaseHTTPRequestHandler):
             self.serve_file(*(part and unquote(part) for part in match.groups()))
         else:
             self.refuse(404, "", "no such page")
+
+    def received(self) -> bytes:
+        if "chunked" not in (self.headers.get("Transfer-Encoding") or ""):
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        pieces = []
+        while size := int(self.rfile.readline(), 16):
+            pieces.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(pieces)
+
+    def take(self, path: str) -> None:
+        """Uploads: a large file to storage, whose address is the permission; else steps of a commit, by the writer."""
+        if self.to_storage:
+            oid = path.rpartition("/")[2]
+            right = hashlib.sha256(self.body).hexdigest() == oid
+            self.hub.stored |= {oid: self.body} if right else {}
+            self.answer(200 if right else 400, {}, b"")
+        elif self.hub.writer is None or self.request_.token != self.hub.writer:
+            self.refuse(403 if self.request_.token else 401, "", "You may not write here")
+        elif path == "/api/validate-yaml":
+            self.answer_json(200, {}, {"errors": [], "warnings": []})
+        elif path == "/api/repos/create":
+            self.make_repository(json.loads(self.body))
+        elif match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/(preupload|commit)/main", path):
+            self.take_commit(*match.groups())
+        elif path.endswith(".git/info/lfs/objects/batch"):
+            self.answer_json(200, {}, {"transfer": "basic", "objects": self.places_for(json.loads(self.body))})
+        else:
+            self.refuse(404, "", "no such page")
+
+    def make_repository(self, asked: dict[str, Any]) -> None:
+        name = f"{asked['organization']}/{asked['name']}"
+        known = name in self.hub.models
+        self.hub.models.setdefault(name, {})
+        self.answer_json(409 if known else 200, {}, {"url": f"{self.hub.endpoint}/{name}", "name": name})
+
+    def places_for(self, asked: dict[str, Any]) -> list[dict[str, Any]]:
+        """A file that is there already needs no sending."""
+        missing = [file for file in asked["objects"] if file["oid"] not in self.hub.stored]
+        actions = {file["oid"]: {"upload": {"href": f"{self.hub.storage}/{file['oid']}"}} for file in missing}
+        return [
+            {**file, **({"actions": actions[file["oid"]]} if file["oid"] in actions else {})}
+            for file in asked["objects"]
+        ]
+
+    def take_commit(self, name: str, what: str) -> None:
+        if name not in self.hub.models:
+            self.refuse(404, "RepoNotFound", "Repository not found")
+        elif what == "preupload":
+            paths = [file["path"] for file in json.loads(self.body)["files"]]
+            modes = [
+                {"path": path, "uploadMode": "lfs" if path.endswith(LARGE) else "regular", "shouldIgnore": False}
+                for path in paths
+            ]
+            self.answer_json(200, {}, {"files": modes})
+        else:
+            given = [json.loads(line) for line in self.body.splitlines()]
+            small = {e["value"]["path"]: base64.b64decode(e["value"]["content"]) for e in given if e["key"] == "file"}
+            large = {e["value"]["path"]: self.hub.stored[e["value"]["oid"]] for e in given if e["key"] == "lfsFile"}
+            self.hub.models[name] = {**self.hub.models[name], **small, **large}
+            commit = _commit(self.hub.models[name])
+            url = f"{self.hub.endpoint}/{name}/commit/{commit}"
+            self.answer_json(200, {}, {"commitUrl": url, "commitOid": commit})
 
     def files_of(self, kind: str, name: str, revision: str) -> Files | None:
         """What the repository holds at that revision, for whom its gate lets in; all others are answered here."""

@@ -67,7 +67,7 @@ def cache_now() -> Path:
 
 
 @contextlib.contextmanager
-def explained(source: Source, path: str | None = None) -> Iterator[None]:
+def explained(source: Source, path: str | None = None, *, way_in: str = WAY_IN) -> Iterator[None]:
     """Every failure becomes one message of ours; the library is kept from messages and telemetry of its own."""
     from huggingface_hub import constants
 
@@ -81,21 +81,21 @@ def explained(source: Source, path: str | None = None) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        raise _failure(error, source, path) from None  # the library's texts hold addresses, and these passwords
+        raise _failure(error, source, path, way_in) from None  # the library's texts hold addresses, and these passwords
     finally:
         log.setLevel(level)
 
 
-def _failure(error: BaseException, source: Source, path: str | None) -> UserError:
+def _failure(error: BaseException, source: Source, path: str | None, way_in: str) -> UserError:
     from huggingface_hub import errors
 
-    if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__:
-        error = error.__cause__  # it only says that the cache does not help either
+    if isinstance(error, errors.LocalEntryNotFoundError | RuntimeError) and error.__cause__:
+        error = error.__cause__  # it only says that the cache does not help either, or which file it was
     text = _without_secrets(str(error).partition("\n")[0]) or type(error).__name__
     place: object = f"{source}/{path}" if path else source
     match error:
         case errors.GatedRepoError():
-            cause, way_out = "access to this repository must be granted first", WAY_IN
+            cause, way_out = "access to this repository must be granted first", way_in
         case errors.RepositoryNotFoundError():
             cause = f"this {source.kind} repository does not exist, or is private"
             way_out = "check its name, or set HF_TOKEN to a token that may read it"
@@ -104,7 +104,7 @@ def _failure(error: BaseException, source: Source, path: str | None) -> UserErro
         case errors.EntryNotFoundError():
             cause, way_out = "the file does not exist there", "check its name"
         case errors.HfHubHTTPError(response=response) if response.status_code in (401, 403):
-            cause, way_out = f"access denied (HTTP {response.status_code})", WAY_IN
+            cause, way_out = f"access denied (HTTP {response.status_code})", way_in
         case errors.HfHubHTTPError(response=response):
             busy = response.status_code in (408, 429) or response.status_code >= 500
             cause, way_out = f"the Hub answers HTTP {response.status_code}", "try again in a few minutes"
@@ -119,7 +119,7 @@ def _failure(error: BaseException, source: Source, path: str | None) -> UserErro
         case ValueError() | LookupError() | TypeError():
             cause, way_out = f"this does not answer like a Hub: {text}", "check HF_ENDPOINT and the network"
         case _:
-            cause, way_out = f"the download failed: {text}", "run the command again"
+            cause, way_out = f"the transfer failed: {text}", "run the command again"
     return UserError(cause, place=place, way_out=way_out)
 
 
