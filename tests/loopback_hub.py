@@ -2,7 +2,7 @@
 
 It speaks the file API as huggingface_hub uses it, over real sockets. Small files come from the Hub itself; for large
 ones (by their suffix, as `.gitattributes` would have it) it redirects to a second address, as the real Hub does to its
-storage. Every request is recorded, and single paths can be made to misbehave. Who shows `hub.writer` as a token may make
+storage. Every request is recorded, and single paths can be made to misbehave. Who shows the token `writer` may make
 repositories and commit to them; large files go to the second address first.
 """
 

@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"```bash\n(.*?)```", re.DOTALL)
+PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 # A figure in README stands beside its source: `12.3`<!-- benchmarks/results/x.json key.path -->
 FIGURE = re.compile(r"([\d,]+(?:\.\d+)?)[^\d<\n]*<!-- (benchmarks/results/\S+\.json) (\S+) -->")
@@ -33,6 +34,17 @@ def test_every_command_runs(page, tmp_path):
         line = [sys.executable, "-m", *shlex.split(command)]
         done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, env=os.environ, check=False)
         assert done.returncode == 0, f"{page.name}: {command}\n{done.stderr}"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if PYTHON.search(page.read_text("utf-8")) and not commands(page)],
+    ids=lambda page: page.name,
+)
+def test_every_python_block_runs_in_the_order_of_its_page(page, tmp_path):
+    code = "\n".join(PYTHON.findall(page.read_text("utf-8")))
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{page.name}\n{done.stderr}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -15,6 +15,7 @@ from gpt2lab.cli import (
     corpus,
     doctor,
     evaluate,
+    export,
     finetune,
     generate,
     merge,
@@ -40,7 +41,20 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (run, prepare, pretrain, finetune, search, merge, evaluate, predict, generate, synthesize, doctor):
+for module in (
+    run,
+    prepare,
+    pretrain,
+    finetune,
+    search,
+    merge,
+    export,
+    evaluate,
+    predict,
+    generate,
+    synthesize,
+    doctor,
+):
     module.register(app)
 app.add_typer(recipe.app, name="recipe")
 app.add_typer(corpus.app, name="corpus")

@@ -53,11 +53,13 @@ def resolve(
     file: Path | None = None,
     values: dict[str, Any] | None = None,
     overrides: Sequence[str] = (),
+    said: str = "on the command line",
 ) -> S:
-    """Settings from a YAML file, then `values`, then overrides; the later wins. All problems are raised together."""
+    """Settings from a YAML file, then `values`, then overrides; the later wins. All problems are raised together, those
+    of overrides with where they were `said`."""
     data, places = read_yaml(file) if file else ({}, {})
     _merge(data, values or {})
-    problems = [problem for override in overrides if (problem := _apply(model, data, places, override))]
+    problems = [problem for override in overrides if (problem := _apply(model, data, places, override, said))]
     try:
         resolved = model.model_validate(data)
     except ValidationError as error:
@@ -139,7 +141,9 @@ def _merge(into: dict[str, Any], values: dict[str, Any]) -> None:
             into[key] = value
 
 
-def _apply(model: type[Settings], data: dict[str, Any], places: dict[KeyPath, str], override: str) -> str | None:
+def _apply(
+    model: type[Settings], data: dict[str, Any], places: dict[KeyPath, str], override: str, said: str
+) -> str | None:
     dotted, _, text = override.partition("=")
     keys = dotted.split(".")
     inner: Any = model
@@ -161,7 +165,7 @@ def _apply(model: type[Settings], data: dict[str, Any], places: dict[KeyPath, st
         target[keys[-1]] = _typed(text, inner)
     except yaml.YAMLError as error:
         return f"{dotted}: not valid YAML: {error}"
-    places[tuple(keys)] = f"on the command line: {override}"
+    places[tuple(keys)] = f"{said}: {override}"
     return None
 
 

@@ -21,7 +21,8 @@ def base_of(tuned: str | Path) -> str:
         base, weights = str(about["path"]), about["weights"]
     elif adapter.is_file():
         about = files.read_json(adapter)
-        base, weights = str(adapter.parent / about["base"]), about["base_weights"]
+        base = about["base"] if about.get("on_hub") else str(adapter.parent / about["base"])
+        weights = about["base_weights"]
     else:
         raise UserError("nothing here says which base this model was tuned from", place=tuned, way_out=NAME_IT)
     try:

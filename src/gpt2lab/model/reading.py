@@ -98,7 +98,7 @@ def _base_of(folder: Path) -> str | Path:
     about = _about(folder)
     if not about:
         return files.read_json(folder / "adapter_config.json")["base_model_name_or_path"]
-    base = folder / about["base"]
+    base = about["base"] if about.get("on_hub") else folder / about["base"]
     if weight_hash(find_model(base)) != about["base_weights"]:
         raise UserError("the adapter's base has other weights than the one it was tuned on", place=base)
     return base

@@ -1,0 +1,1 @@
+"""What `import gpt2lab` offers: the verbs of the command line as functions, and small objects for what they make."""
