@@ -12,6 +12,7 @@ import typer
 
 from gpt2lab import __version__
 from gpt2lab.cli import (
+    compare,
     corpus,
     doctor,
     evaluate,
@@ -43,6 +44,7 @@ app = typer.Typer(
 )
 for module in (
     run,
+    compare,
     prepare,
     pretrain,
     finetune,

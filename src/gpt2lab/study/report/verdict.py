@@ -1,0 +1,141 @@
+"""What may be said, computed: a direction only where an interval leaves out 0, and `no difference shown` elsewhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from gpt2lab.core.console import counted
+from gpt2lab.measure import comparison
+from gpt2lab.measure.intervals import over_seeds
+from gpt2lab.study.report import against as comparing
+from gpt2lab.study.report import numbers
+from gpt2lab.study.report.against import Against
+from gpt2lab.study.report.columns import Column
+from gpt2lab.study.report.facts import Facts
+
+
+@dataclass(frozen=True)
+class Verdict:
+    headline: str
+    sentences: list[str]
+
+
+def verdict(facts: Facts, target: Column | None, against: Mapping[str, Against], forgetting: Column | None) -> Verdict:
+    if target is None:
+        return Verdict("Nothing has been measured yet, so there is no verdict.", [])
+    sentences = [
+        *(_of_variant(target, name, against) for name in target.cells if name not in against),
+        *(_of_variant(target, name, against) for name in against),
+        *_best_two(target, against),
+        *_forgotten(forgetting),
+        *_missing(facts, target),
+    ]
+    return Verdict(_headline(target, against), sentences)
+
+
+def _headline(target: Column, against: Mapping[str, Against]) -> str:
+    if not against:
+        if len(target.cells) > 1:
+            return f"No two variants have results on {target.title} that can be compared item by item."
+        name = next(iter(target.cells))
+        return f"{name}: {target.what} {_value(target, name)} ({target.title})."
+    baseline = next(iter(against.values())).baseline
+    better = [name for name, one in against.items() if one.better]
+    worse = [name for name, one in against.items() if one.shown and one.gain < 0]
+    if not better:
+        said = f"No variant is shown to be better than {baseline} on {target.title}"
+        return f"{said}; {_and(worse)} {_is(worse)} worse." if worse else f"{said}."
+    best = max(better, key=lambda name: against[name].gain)
+    rivals = [name for name in better if name != best and not _apart(target, best, name)]
+    first = f"{_and([best, *rivals])} {'are' if rivals else 'is'} better than {baseline} on {target.title}"
+    others = [name for name in better if name not in (best, *rivals)]
+    if rivals:
+        first += ", with no difference shown between them" if len(rivals) == 1 else ", and none of them ahead"
+    elif others:
+        first += f", and better than {_and(others)}, which {_is(others)} better than {baseline} as well"
+    rest = [name for name in against if name not in better]
+    return f"{first}; not {_and(rest)}." if rest else f"{first}."
+
+
+def _of_variant(target: Column, name: str, against: Mapping[str, Against]) -> str:
+    said = f"{name}: {target.what} {_value(target, name)}"
+    if name not in against:
+        return f"{said}."
+    one = against[name]
+    p = f", p {numbers.p_value(one.adjusted)} after Holm" if one.adjusted is not None else ""
+    over = f"{one.items.n:,} {_items(target)}"
+    seeds = f", {counted(one.seeds.n, 'seed')}" if one.seeds else ""
+    ratio = ""
+    if one.shown and target.what.startswith("perplexity") and one.unit.startswith("nats"):
+        ratio = f", {1 - math.exp(one.items.value):+.1%} perplexity".replace("+", "−", 1) if one.gain > 0 else ""
+    return f"{said}; against {one.baseline} {one.wording()} ({over}{seeds}{p}{ratio})."
+
+
+def _value(target: Column, name: str) -> str:
+    """With its interval: over documents or items of one run, over seeds of several."""
+    values = target.values(name)
+    mean = sum(values) / len(values)
+    if len(values) > 1:
+        around = over_seeds(values)
+        inside = numbers.interval(target.what, around.as_dict() if around else None)
+        return f"{numbers.value(target.what, mean)} [{inside}; mean of {counted(len(values), 'seed')}]"
+    found = target.cells[name][0][1]
+    inside = numbers.interval(target.what, found.get("interval"))
+    reason = found.get("interval_note") or "too few documents"
+    return f"{numbers.value(target.what, mean)} " + (f"[{inside}]" if inside else f"(no interval: {reason})")
+
+
+def _best_two(target: Column, against: Mapping[str, Against]) -> Iterator[str]:
+    """The winner against the one behind it: being better than the base says nothing of that."""
+    if len(against) < 2:
+        return
+    first, second = sorted(against, key=lambda name: -against[name].gain)[:2]
+    found = comparing.pair(target, first, second)
+    if found is not None:
+        yield f"{first} against {second}, the next best: {found.wording()}."
+
+
+def _apart(target: Column, one: str, other: str) -> bool:
+    found = comparing.pair(target, one, other)
+    return found is not None and found.shown
+
+
+def _forgotten(forgetting: Column | None) -> Iterator[str]:
+    for name, cell in forgetting.cells.items() if forgetting else ():
+        values = [float(record["value"]) for _, record in cell]
+        mean = sum(values) / len(values)
+        around = over_seeds(values) if len(values) > 1 else None
+        found = around.as_dict() if around else cell[0][1].get("interval")
+        what = "nats a token of the original domain"
+        if not found:
+            yield f"{name}: forgetting {mean:+.4f} {what}, no interval."
+        elif found["low"] <= 0 <= found["high"]:
+            half = (found["high"] - found["low"]) / 2
+            yield f"{name}: no forgetting shown (resolution ±{half:.4f} {what})."
+        else:
+            word = "forgot" if mean > 0 else "gained"
+            yield f"{name} {word} {abs(mean):.4f} [{found['low']:.4f}, {found['high']:.4f}] {what}."
+
+
+def _missing(facts: Facts, target: Column) -> Iterator[str]:
+    lost = [
+        name for name in facts.variants if name not in target.cells and any(r.problem for r in facts.variants[name])
+    ]
+    if lost:
+        yield f"Without a result: {', '.join(lost)}; why stands under “How each number was made”."
+
+
+def _items(target: Column) -> str:
+    record = next(iter(target.cells.values()))[0][1]
+    first = (record.get("items") or [{}])[0]
+    return next((f"{name}s" for name in comparison.IDENTITIES if name in first), "items")
+
+
+def _and(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _is(names: list[str]) -> str:
+    return "is" if len(names) == 1 else "are"
