@@ -255,8 +255,8 @@ def test_a_damaged_result_is_named_and_the_others_are_shown(tmp_path):
 def test_reasons_are_the_comments_beside_values_that_still_hold(tmp_path):
     place = studies.text_study(tmp_path)
     stored = files.read_json(place / "study.json")
-    text = "name: castles\nquestion: q\ndata: {source: x}\nseeds: [1, 2, 3]   # three, to see a spread\nuntouched: true  # no\n"
-    (place / "recipe.yaml").write_text(text.replace("untouched: true  # no\n", ""))
+    text = "name: castles\nquestion: q\ndata: {source: x}\nseeds: [1, 2, 3]   # three, to see a spread\n"
+    (place / "recipe.yaml").write_text(text)
     files.write_json(place / "study.json", stored)
     assert "three, to see a spread" in words(report.write(place).read_text("utf-8"))
     files.write_json(place / "study.json", {**stored, "seeds": [1]})

@@ -13,6 +13,7 @@ from gpt2lab.study.report.facts import Facts, Run
 
 COSTS = ("forgetting", "text-quality")  # what tuning costs; never what a study aims at
 AIMS = ("labels", "perplexity/token-window", "perplexity/word", "bits-per-byte", "hellaswag", "lambada", "choices")
+LOW_IS_GOOD = ("perplexity", "bits", "nats", "word_perplexity", "byte_perplexity")
 Record = Mapping[str, Any]
 Cell = list[tuple[Run, Record]]  # of one variant, by seed
 
@@ -32,7 +33,7 @@ class Column:
 
     @property
     def lower_is_better(self) -> bool:
-        return not self.what.startswith("accuracy")
+        return self.what.startswith(LOW_IS_GOOD)
 
     @property
     def title(self) -> str:

@@ -68,8 +68,8 @@ def _of_variant(target: Column, name: str, against: Mapping[str, Against]) -> st
     over = f"{one.items.n:,} {_items(target)}"
     seeds = f", {counted(one.seeds.n, 'seed')}" if one.seeds else ""
     ratio = ""
-    if one.shown and target.what.startswith("perplexity") and one.unit.startswith("nats"):
-        ratio = f", {1 - math.exp(one.items.value):+.1%} perplexity".replace("+", "−", 1) if one.gain > 0 else ""
+    if one.better and target.what.startswith("perplexity"):
+        ratio = f", −{1 - math.exp(one.items.value):.1%} perplexity"
     return f"{said}; against {one.baseline} {one.wording()} ({over}{seeds}{p}{ratio})."
 
 
