@@ -173,6 +173,8 @@ def text_study(
         "published": {"perplexity": "20.06, under no stated protocol"},
     }
     files.write_json(folder / "study.json", recipe)
+    splits = {"train": {"documents": 77, "tokens": 123_457, "bytes": 456_789}}
+    files.write_json(folder / "corpus" / "corpus.json", {"source": {"data": "builtin:docs"}, "splits": splits})
     base = [sample(prompt, " and the castle was old, and the castle was old.") for prompt in PROMPTS]
     run(folder / "runs" / "base", kind="pretrain", found=[perplexity("base", 0.0)], samples=base, steps=400)
     for place, (name, gain) in enumerate(zip(names, gains)):

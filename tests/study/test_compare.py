@@ -30,7 +30,7 @@ def test_seeds_in_one_folder_are_one_variant(tmp_path):
     for seed in (1, 2, 3):
         studies.run(tmp_path / "many" / f"seed-{seed}", found=[studies.perplexity(f"m{seed}", 0.3, seed)], seed=seed)
     page = compare.compare([a_run(tmp_path / "one", 0.0), tmp_path / "many"], tmp_path / "report").read_text()
-    assert "mean of 3 seeds" in page
+    assert "over 3 seeds" in page
 
 
 def test_other_protocols_are_refused_by_what_differs(tmp_path):

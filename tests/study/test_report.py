@@ -8,12 +8,13 @@ import re
 import shutil
 import xml.etree.ElementTree as ET
 
+import numpy as np
 import pytest
 
 import studies
 from gpt2lab.core import files, lines
 from gpt2lab.core.errors import UserError
-from gpt2lab.measure import comparison, records
+from gpt2lab.measure import comparison, intervals, records
 from gpt2lab.measure.differences import holm, paired_seeds
 from gpt2lab.study import report
 from gpt2lab.study.report import against, columns, facts
@@ -49,8 +50,7 @@ def target_of(study):
 
 def test_the_verdict_names_the_variant_that_is_shown_to_be_better(page):
     headline = re.search(r'class="verdict">\s*<p>(.*?)</p>', page, re.DOTALL)[1]
-    assert headline.startswith("full is better than base")
-    assert "better than lora, which is better than base as well" in headline
+    assert headline.startswith("full is better than base, and better than lora, which is better than base as well")
     assert "full against lora, the next best: lower by" in words(page)
 
 
@@ -91,6 +91,17 @@ def test_a_variant_against_itself_shows_no_difference(tmp_path):
     assert found.wording().startswith("no difference shown")
 
 
+def test_the_interval_of_several_seeds_is_that_of_their_mean_over_documents(study):
+    target = target_of(study)
+    found, _ = against.over_items(target, "full")
+    mean = np.mean([[item["nll"] for item in record["items"]] for _, record in target.cells["full"]], axis=0)
+    expected, _ = intervals.of_ratio(mean, studies.TOKENS)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    stored = target.cells["base"][0][1]["interval"]
+    alone, _ = against.over_items(target, "base")
+    assert (alone.low, alone.high) == (stored["low"], stored["high"])
+
+
 def test_results_under_other_settings_never_share_a_column(tmp_path):
     studies.run(tmp_path / "runs" / "base", kind="pretrain", found=[studies.perplexity("base", 0.0)])
     studies.run(tmp_path / "runs" / "other", found=[studies.perplexity("other", 0.5, stride=16)])
@@ -105,7 +116,7 @@ def test_every_figure_comes_from_its_file(study, page):
     for run in sorted((study / "runs").iterdir()):
         for path in (run / "results").glob("perplexity*.json"):
             assert f"{records.read(path)['value']:,.2f}" in text, path
-    for said in ("5,000", "96", "123.5 MB", "12 s", "4,321", "20.06, under no stated protocol", "out of memory"):
+    for said in ("5,000", "96", "123.5 MB", "12 s", "4,321", "123,457", "20.06, under no stated protocol", "out of memory"):
         assert said in text, said
     rows = list(csv.DictReader((study / "results.csv").open()))
     assert {row["run"] for row in rows} == {"base", *(f"{v}-seed-{s}" for v in ("full", "lora") for s in (1, 2, 3))}

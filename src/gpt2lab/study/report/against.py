@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from gpt2lab.core.errors import UserError
-from gpt2lab.measure import comparison
+from gpt2lab.measure import comparison, intervals
 from gpt2lab.measure.differences import Difference, holm, paired_ratio, paired_seeds
+from gpt2lab.measure.intervals import Interval
 from gpt2lab.study.report.columns import Cell, Column
 
 LEVEL = 0.05
@@ -73,9 +76,36 @@ def all_against(column: Column, baseline: str) -> dict[str, Against]:
     return {**found, **{name: replace(found[name], adjusted=p) for name, p in zip(tested, adjusted)}}
 
 
+@lru_cache
 def pair(column: Column, one: str, other: str) -> Against | None:
     """Two variants alone, without a correction."""
     return _against(one, column.cells[one], other, column.cells[other], column)
+
+
+@lru_cache
+def apart(column: Column, one: str, other: str) -> bool:
+    """Whether two variants are shown to differ."""
+    found = pair(column, one, other)
+    return found is not None and found.shown
+
+
+@lru_cache
+def over_items(column: Column, variant: str) -> tuple[Interval | None, str]:
+    """How far other documents or items could have moved the value of these runs, their mean where there are several."""
+    found = [record for _, record in column.cells[variant]]
+    stated = found[0].get("interval")
+    if len(found) == 1:
+        known = {key: stated[key] for key in ("low", "high", "level")} if stated else None
+        return (Interval(**known) if known else None), str(found[0].get("interval_note") or "too few documents")
+    try:
+        for record in found[1:]:
+            comparison.refuse_unlike(record, found[0])
+    except UserError as error:
+        return None, error.cause
+    scores = _mean(found) / (math.log(2) if column.what.startswith("bits") else 1.0)
+    transform = "exp" if column.what.startswith("perplexity") else "none"
+    interval, note = intervals.of_ratio(scores, _sizes(found[0]), transform=transform)
+    return interval, note or ""
 
 
 def difference(ours: Record, theirs: Record) -> float | None:

@@ -194,7 +194,7 @@ def quality(column: Column, scores: Column, name: str, colour: Mapping[str, int]
         return None
     words = name.replace("_", " ")
     said = f"{words} against {column.what}: " + "; ".join(label for one in series for label in one.labels) + "."
-    return Plot("quality", f"Is better {column.what} better text?", column.what, words, series, said)
+    return Plot("quality", f"{words} against {column.what}", column.what, words, series, said)
 
 
 def _losses(runs: Sequence[Run], name: str, colour: Mapping[str, int]) -> Plot:

@@ -18,7 +18,7 @@ Record = Mapping[str, Any]
 Cell = list[tuple[Run, Record]]  # of one variant, by seed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Column:
     protocol: str  # `id@version`
     data: str

@@ -174,9 +174,8 @@ def _drawn(axes: Any, one: Series, label: str) -> list[Any]:
         drawn = axes.plot(x, y, color=colour, linestyle=dash, label=label, **faint)
     if one.band and one.style == "dots":
         low, high = [b - a for b, (a, _) in zip(y, one.band)], [b - a for a, (_, b) in zip(y, one.band)]
-        drawn += [
-            axes.errorbar(x, y, yerr=[low, high], fmt="none", ecolor=colour, capsize=4, linewidth=1.4).lines[2][0]
-        ]
+        bars = axes.errorbar(x, y, yerr=[low, high], fmt="none", ecolor=colour, capsize=4, linewidth=1.4)
+        drawn += [*bars.lines[1], *bars.lines[2]]
     elif one.band:
         low, high = [low for low, _ in one.band], [high for _, high in one.band]
         drawn.append(axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0))

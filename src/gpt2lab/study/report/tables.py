@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from gpt2lab.measure import published as lines_published
 from gpt2lab.measure import showing
 from gpt2lab.measure.intervals import over_seeds
+from gpt2lab.study.report import against as comparing
 from gpt2lab.study.report import how, numbers, uses
 from gpt2lab.study.report.against import Against
 from gpt2lab.study.report.columns import Column
 from gpt2lab.study.report.facts import Facts, Run
 
 UNITS = {"tokens_per_second": "tokens/s", "texts_per_second": "texts/s"}
+AMOUNTS = ("documents", "tokens", "bytes")  # of a split
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ def variants(facts: Facts, target: Column | None, against: Mapping[str, Against]
         Cell("variant"),
         Cell(what, True),
         Cell("95 % interval", True),
+        Cell("over seeds", True),
         Cell("every seed"),
         Cell(f"against {baseline}"),
         Cell("p, Holm", True),
@@ -60,7 +63,8 @@ def variants(facts: Facts, target: Column | None, against: Mapping[str, Against]
             [
                 Cell(name),
                 Cell(numbers.value(what, sum(own) / len(own) if own else None), True),
-                Cell(_interval(target, name) if target else "", True),
+                Cell(_over_items(target, name), True),
+                Cell(_over_seeds(what, own), True),
                 Cell(", ".join(numbers.value(what, value) for value in own) or _why_not(runs), dots=dots),
                 Cell(_change(name, one, own, baseline)),
                 Cell(numbers.p_value(one.adjusted) if one else numbers.NOTHING, True),
@@ -72,7 +76,8 @@ def variants(facts: Facts, target: Column | None, against: Mapping[str, Against]
             ]
         )
     note = (
-        f"{target.title}. Intervals are over documents or items for one run, and over seeds (t) for several. "
+        f"{target.title}. The 95 % interval says how far other documents or items could move the value (of several "
+        "seeds, their mean); the one over seeds (t), how far other seeds could. "
         "A difference is called one only if it stands out among the documents, among the seeds, and after Holm's "
         "correction. Times are of training steps alone, memory is that of one process; both depend on the machine."
         if target
@@ -125,6 +130,13 @@ def making(facts: Facts) -> Iterator[Table]:
             [Cell("setting"), *(Cell(name) for name in names)],
             [*said, *([Cell(text) for text in row] for row in rows)],
         )
+    if splits := (facts.corpus or {}).get("splits"):
+        heads = [Cell("split"), *(Cell(what, True) for what in AMOUNTS)]
+        rows = [
+            [Cell(name), *(Cell(numbers.count(about.get(what)), True) for what in AMOUNTS)]
+            for name, about in splits.items()
+        ]
+        yield Table("The data", heads, rows)
     if settings := how.settings(facts):
         heads = [Cell("setting"), Cell("value"), Cell("why")]
         yield Table("The recipe's settings", heads, [[Cell(text) for text in row] for row in settings])
@@ -136,13 +148,14 @@ def making(facts: Facts) -> Iterator[Table]:
         yield Table("Where it ran", [Cell("what"), Cell("is", measured=True)], cells)
 
 
-def _interval(target: Column, name: str) -> str:
-    values = target.values(name)
-    if len(values) > 1:
-        found = over_seeds(values)
-        return numbers.interval(target.what, found.as_dict() if found else None)
-    cell = target.cells.get(name)
-    return numbers.interval(target.what, cell[0][1].get("interval")) if cell else ""
+def _over_items(target: Column | None, name: str) -> str:
+    found = comparing.over_items(target, name)[0] if target and name in target.cells else None
+    return numbers.interval(target.what, found.as_dict()) if target and found else ""
+
+
+def _over_seeds(what: str, values: list[float]) -> str:
+    found = over_seeds(values)
+    return numbers.interval(what, found.as_dict()) if found else ""
 
 
 def _change(name: str, one: Against | None, own: list[float], baseline: str) -> str:

@@ -46,7 +46,7 @@ def uses(
     enough = [name for name in better if better[name].gain >= ENOUGH_GAIN * better[best].gain]
     unit = better[best].unit
     share = f"at least {ENOUGH_GAIN:.0%} of the best gain"
-    rivals = [name for name in better if name != best and not _apart(target, best, name)]
+    rivals = [name for name in better if name != best and not comparing.apart(target, best, name)]
     found = [
         Use(
             "the best on the target",
@@ -109,8 +109,3 @@ def _upper(found: tuple[Any, Mapping[str, Any]]) -> float:
 
 def _copied(record: Mapping[str, Any]) -> float | None:
     return (record["scores"].get("copied_13") or {}).get("value")
-
-
-def _apart(target: Column, one: str, other: str) -> bool:
-    found = comparing.pair(target, one, other)
-    return found is not None and found.shown

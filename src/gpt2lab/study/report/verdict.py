@@ -43,20 +43,22 @@ def _headline(target: Column, against: Mapping[str, Against]) -> str:
         return f"{name}: {target.what} {_value(target, name)} ({target.title})."
     baseline = next(iter(against.values())).baseline
     better = [name for name, one in against.items() if one.better]
-    worse = [name for name, one in against.items() if one.shown and one.gain < 0]
+    worse = [name for name, one in against.items() if one.shown and not one.better]
+    open_ones = [name for name in against if name not in (*better, *worse)]
+    where = f"({target.what}, {target.title})"
+    lower = f"; {_and(worse)} {_is(worse)} worse" if worse else ""
     if not better:
-        said = f"No variant is shown to be better than {baseline} on {target.title}"
-        return f"{said}; {_and(worse)} {_is(worse)} worse." if worse else f"{said}."
+        return f"No variant is shown to be better than {baseline} {where}{lower}."
     best = max(better, key=lambda name: against[name].gain)
-    rivals = [name for name in better if name != best and not _apart(target, best, name)]
-    first = f"{_and([best, *rivals])} {'are' if rivals else 'is'} better than {baseline} on {target.title}"
-    others = [name for name in better if name not in (best, *rivals)]
+    rivals = [name for name in better if name != best and not comparing.apart(target, best, name)]
+    behind = [name for name in better if name not in (best, *rivals)]
+    said = f"{_and([best, *rivals])} {'are' if rivals else 'is'} better than {baseline}"
     if rivals:
-        first += ", with no difference shown between them" if len(rivals) == 1 else ", and none of them ahead"
-    elif others:
-        first += f", and better than {_and(others)}, which {_is(others)} better than {baseline} as well"
-    rest = [name for name in against if name not in better]
-    return f"{first}; not {_and(rest)}." if rest else f"{first}."
+        said += ", with no difference shown between them" if len(rivals) == 1 else ", and none is shown to be ahead"
+    elif behind:
+        said += f", and better than {_and(behind)}, which {_is(behind)} better than {baseline} as well"
+    unsure = f"; of {_and(open_ones)} that is not shown" if open_ones else ""
+    return f"{said} {where}{lower}{unsure}."
 
 
 def _of_variant(target: Column, name: str, against: Mapping[str, Against]) -> str:
@@ -74,17 +76,15 @@ def _of_variant(target: Column, name: str, against: Mapping[str, Against]) -> st
 
 
 def _value(target: Column, name: str) -> str:
-    """With its interval: over documents or items of one run, over seeds of several."""
+    """With its interval over documents or items, and that over seeds where there are several."""
     values = target.values(name)
-    mean = sum(values) / len(values)
-    if len(values) > 1:
-        around = over_seeds(values)
-        inside = numbers.interval(target.what, around.as_dict() if around else None)
-        return f"{numbers.value(target.what, mean)} [{inside}; mean of {counted(len(values), 'seed')}]"
-    found = target.cells[name][0][1]
-    inside = numbers.interval(target.what, found.get("interval"))
-    reason = found.get("interval_note") or "too few documents"
-    return f"{numbers.value(target.what, mean)} " + (f"[{inside}]" if inside else f"(no interval: {reason})")
+    mean = numbers.value(target.what, sum(values) / len(values))
+    found, reason = comparing.over_items(target, name)
+    inside = numbers.interval(target.what, found.as_dict()) if found else f"no interval: {reason}"
+    if (around := over_seeds(values)) is None:
+        return f"{mean} [{inside}]"
+    seeds = numbers.interval(target.what, around.as_dict())
+    return f"{mean} [{inside}; over {counted(len(values), 'seed')} {seeds}]"
 
 
 def _best_two(target: Column, against: Mapping[str, Against]) -> Iterator[str]:
@@ -95,11 +95,6 @@ def _best_two(target: Column, against: Mapping[str, Against]) -> Iterator[str]:
     found = comparing.pair(target, first, second)
     if found is not None:
         yield f"{first} against {second}, the next best: {found.wording()}."
-
-
-def _apart(target: Column, one: str, other: str) -> bool:
-    found = comparing.pair(target, one, other)
-    return found is not None and found.shown
 
 
 def _forgotten(forgetting: Column | None) -> Iterator[str]:
