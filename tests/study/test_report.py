@@ -116,7 +116,16 @@ def test_every_figure_comes_from_its_file(study, page):
     for run in sorted((study / "runs").iterdir()):
         for path in (run / "results").glob("perplexity*.json"):
             assert f"{records.read(path)['value']:,.2f}" in text, path
-    for said in ("5,000", "96", "123.5 MB", "12 s", "4,321", "123,457", "20.06, under no stated protocol", "out of memory"):
+    for said in (
+        "5,000",
+        "96",
+        "123.5 MB",
+        "12 s",
+        "4,321",
+        "123,457",
+        "20.06, under no stated protocol",
+        "out of memory",
+    ):
         assert said in text, said
     rows = list(csv.DictReader((study / "results.csv").open()))
     assert {row["run"] for row in rows} == {"base", *(f"{v}-seed-{s}" for v in ("full", "lora") for s in (1, 2, 3))}

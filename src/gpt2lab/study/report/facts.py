@@ -30,10 +30,6 @@ class Run:
     samples: list[dict[str, Any]]
     problem: str | None = None  # why it has no results, or not all
 
-    @property
-    def trained(self) -> bool:
-        return bool(self.about)
-
 
 @dataclass(frozen=True)
 class Facts:
@@ -99,7 +95,7 @@ def of_runs(folders: Sequence[Path]) -> Facts:
 
 def _refuse_same_names(found: Sequence[tuple[Path, str, int | None]]) -> None:
     names = [(variant, seed) for _, variant, seed in found]
-    if twice := [place for place, *name in found if names.count(tuple(name)) > 1]:
+    if twice := [place for place, variant, seed in found if names.count((variant, seed)) > 1]:
         raise UserError(
             "two runs have the same name", place=twice[-1], way_out="give them folders of different names, or each once"
         )

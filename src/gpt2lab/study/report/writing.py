@@ -37,7 +37,7 @@ def _write(facts: Facts, out: Path) -> Path:
         pages = Environment(
             loader=PackageLoader("gpt2lab.study"), autoescape=ending == "html", trim_blocks=True, lstrip_blocks=True
         )
-        pages.filters |= {"script": _script, "svg": Markup, "plain": plain, "fence": fence}
+        pages.filters.update({"script": _script, "svg": Markup, "plain": plain, "fence": fence})
         text = pages.get_template(f"report.{ending}.jinja").render(content=content, rating=as_rating(content))
         files.write_text(out / f"report.{ending}", text)
     files.write_text(out / "report.csv", table(content.variants))
