@@ -122,7 +122,7 @@ def _style(name: str) -> dict[str, Any]:
 
 def _size(plot: Plot) -> tuple[float, float]:
     if not plot.matrix:
-        return (7.2, 3.9)
+        return (6.0, 3.5)
     side = 2.4 + 0.62 * len(plot.matrix)
     return (side + 1.2, side)
 
@@ -146,7 +146,9 @@ def _lines(axes: Any, plot: Plot) -> None:
     axes.set_xlabel(plot.x)
     axes.set_ylabel(plot.y)
     if plot.log:
-        axes.set_xscale("log")
+        _log_scale(axes, sorted({x for one in plot.series for x, _ in one.points}))
+    elif plot.x == "step":
+        axes.xaxis.get_major_locator().set_params(integer=True)
     if plot.ticks:
         axes.set_xticks(range(len(plot.ticks)), [_legible(name, 18) for name in plot.ticks])
         axes.set_xlim(-0.6, len(plot.ticks) - 0.4)
@@ -155,6 +157,14 @@ def _lines(axes: Any, plot: Plot) -> None:
             axes.tick_params(axis="x", labelrotation=25)
             for tick in axes.get_xticklabels():
                 tick.set_horizontalalignment("right")
+
+
+def _log_scale(axes: Any, values: Sequence[float]) -> None:
+    """Ticks at the values themselves, or at some of many."""
+    chosen = values[:: max(1, len(values) // 6)]
+    axes.set_xscale("log")
+    axes.set_xticks(chosen, [f"{value:g}" for value in chosen])
+    axes.set_xticks([], minor=True)
 
 
 def _drawn(axes: Any, one: Series, label: str) -> list[Any]:

@@ -76,14 +76,14 @@ def variants(facts: Facts, target: Column | None, against: Mapping[str, Against]
             ]
         )
     note = (
-        f"{target.title}. The 95 % interval says how far other documents or items could move the value (of several "
+        "The 95 % interval says how far other documents or items could move the value (of several "
         "seeds, their mean); the one over seeds (t), how far other seeds could. "
         "A difference is called one only if it stands out among the documents, among the seeds, and after Holm's "
         "correction. Times are of training steps alone, memory is that of one process; both depend on the machine."
         if target
         else ""
     )
-    return Table("The variants", head, rows, note)
+    return Table(target.title if target else "nothing measured", head, rows, note)
 
 
 def all_results(found: Sequence[Column]) -> Iterator[Table]:
