@@ -202,6 +202,20 @@ def test_repeated_and_copied_passages_are_marked(page):
     assert re.search(r'<mark class="copied"[^>]*data-bits title="\d+\.\d bits"[^>]*>\s*\w+</mark>', page)
 
 
+def test_when_validation_was_best_and_what_going_on_cost_stand_by_run(tmp_path):
+    run = tmp_path / "runs" / "base"
+    studies.run(run, kind="pretrain", found=[studies.perplexity("base", 0.0)])
+    looks = [(10, 3.5), (20, 3.25), (30, 3.75)]
+    metrics = [{"step": step, "loss": 4.0 - step / 100, "validation_loss": loss} for step, loss in looks]
+    files.write_text(run / "metrics.jsonl", "".join(lines.encode(line) for line in metrics))
+    about = files.read_json(run / "run.json")
+    files.write_json(run / "run.json", {**about, "decided": {**about["decided"], "rows": 80, "batch_rows": 8}})
+    files.write_json(tmp_path / "study.json", {"name": "n", "question": "?"})
+    text = words(report.write(tmp_path).read_text("utf-8"))
+    assert "base 20 2.00 3.2500 +0.5000" in text
+    assert "went from 3.90 to 3.70 nats in 3 steps" in text
+
+
 def test_use_follows_from_stated_thresholds(page):
     rows = re.search(r'<section id="uses">(.*?)</section>', page, re.DOTALL)[1]
     text = words(rows)

@@ -53,7 +53,7 @@ class Against:
 
     def wording(self) -> str:
         if self.shown or not self.items.shown:
-            return self.items.wording(self.unit, scale=self.scale)
+            return self.items.wording(self.unit, digits=2 if self.scale > 1 else 3, scale=self.scale)
         if self.seeds is not None and not self.seeds.shown:
             return f"no difference shown: the seeds spread more than that ({self._seen()})"
         return f"no difference shown after Holm's correction ({self._seen()})"

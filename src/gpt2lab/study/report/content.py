@@ -27,6 +27,7 @@ class Content:
     variants: Table
     tables: list[Table]
     charts: dict[str, list[Chart]]
+    looks: list[Table]
     quality: list[Table]
     samples: samples.Samples
     blind: list[dict[str, Any]]
@@ -58,6 +59,7 @@ def gather(facts: Facts, figures: Path) -> Content:
         tables.variants(facts, target, against, forgetting),
         [*tables.all_results(found), *tables.published(facts, found)],
         drawn,
+        list(tables.looks(facts)),
         list(scores.tables(target, quality)),
         written,
         samples.blind(written),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from gpt2lab.measure import overfitting, showing
 from gpt2lab.measure import published as lines_published
-from gpt2lab.measure import showing
 from gpt2lab.measure.intervals import over_seeds
 from gpt2lab.study.report import against as comparing
 from gpt2lab.study.report import how, numbers, uses
@@ -117,6 +117,24 @@ def published(facts: Facts, found: Sequence[Column]) -> Iterator[Table]:
         said = [[Cell(str(what)), Cell(str(text))] for what, text in claims.items()]
         note = "Under protocols that the write-up does not state: shown, and compared with nothing."
         yield Table("What the write-up says of itself", [Cell("what"), Cell("said")], said, note)
+
+
+def looks(facts: Facts) -> Iterator[Table]:
+    """When each training was best on validation, and what going on from there cost."""
+    rows = []
+    for run in facts.runs:
+        decided = run.about.get("decided") or {}
+        epoch = decided["rows"] / decided["batch_rows"] if decided.get("rows") and decided.get("batch_rows") else None
+        found = overfitting.best_look(run.metrics, epoch or 1)
+        if found is None:
+            continue
+        when = f"{found['epoch']:.2f}" if epoch else numbers.NOTHING
+        rose = f"{found['after']:+.4f}" if found["after"] else "0"
+        parts = (run.name, numbers.count(found["step"]), when, f"{found['validation_loss']:.4f}", rose)
+        rows.append([Cell(text, place > 0) for place, text in enumerate(parts)])
+    if rows:
+        heads = ("run", "step", "epoch", "validation loss, nats", "from there to the end")
+        yield Table("When validation was best", [Cell(name, place > 0) for place, name in enumerate(heads)], rows)
 
 
 def making(facts: Facts) -> Iterator[Table]:

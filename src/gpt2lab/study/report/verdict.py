@@ -30,6 +30,7 @@ def verdict(facts: Facts, target: Column | None, against: Mapping[str, Against],
         *(_of_variant(target, name, against) for name in against),
         *_best_two(target, against),
         *_forgotten(forgetting),
+        *_learned(facts),
         *_missing(facts, target),
     ]
     return Verdict(_headline(target, against), sentences)
@@ -112,6 +113,15 @@ def _forgotten(forgetting: Column | None) -> Iterator[str]:
         else:
             word = "forgot" if mean > 0 else "gained"
             yield f"{name} {word} {abs(mean):.4f} [{found['low']:.4f}, {found['high']:.4f}] {what}."
+
+
+def _learned(facts: Facts) -> Iterator[str]:
+    """Of what began with random weights: there the first loss says what knowing nothing costs."""
+    for run in facts.runs:
+        losses = [line["loss"] for line in run.metrics if line.get("loss") is not None]
+        if run.about.get("kind") == "pretrain" and len(losses) > 1:
+            steps = counted(len(run.metrics), "step")
+            yield f"{run.name}: the loss of training went from {losses[0]:.2f} to {losses[-1]:.2f} nats in {steps}."
 
 
 def _missing(facts: Facts, target: Column) -> Iterator[str]:
