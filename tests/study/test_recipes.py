@@ -108,7 +108,8 @@ def test_a_recipe_of_ones_own_pretrains_searches_and_tunes(tmp_path, capsys):
     assert gpt2lab("run", path, "--out", out) == 0
     assert (out / "runs" / "full" / "run.json").stat().st_mtime_ns == before
     page = (out / "report.html").read_text()
-    assert "What soft writes" in page
+    assert ">soft</h4>" in page
+    assert "too-many: failed: exit code" in page
     measured = {name: protocols_in(out / "runs" / name) for name in ("base", "full", "soft")}
     assert "bits-per-byte@1" in measured["base"]
     assert "forgetting@1" not in measured["base"]
