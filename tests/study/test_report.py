@@ -108,7 +108,10 @@ def test_results_under_other_settings_never_share_a_column(tmp_path):
     files.write_json(tmp_path / "study.json", {"name": "n", "question": "?", "variants": {"other": {}}})
     read = facts.of_study(tmp_path)
     assert [list(one.cells) for one in columns.columns(read)] in ([["base"], ["other"]], [["other"], ["base"]])
-    assert "lower by" not in report.write(tmp_path).read_text("utf-8")
+    page = report.write(tmp_path).read_text("utf-8")
+    assert "lower by" not in page
+    assert "wikitext-2, test, stride 32" in page
+    assert "measured under other settings" in page
 
 
 def test_every_figure_comes_from_its_file(study, page):

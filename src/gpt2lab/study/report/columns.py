@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ class Column:
     what: str
     settings: dict[str, Any]
     cells: dict[str, Cell]
+    apart: str = ""  # what tells it from another of the same protocol and data
 
     @property
     def family(self) -> str:
@@ -37,7 +38,7 @@ class Column:
 
     @property
     def title(self) -> str:
-        return f"{self.protocol} on {self.data}" + (f", {self.split}" if self.split else "")
+        return f"{self.protocol} on {self.data}" + (f", {self.split}" if self.split else "") + self.apart
 
     def values(self, variant: str) -> list[float]:
         return [float(record["value"]) for _, record in self.cells.get(variant, ())]
@@ -54,12 +55,22 @@ def columns(facts: Facts) -> list[Column]:
         for run in runs:
             for record in run.records:
                 groups.setdefault(_key(record), []).append((variant, run, record))
-    found = [_column(group) for group in groups.values()]
+    found = _told_apart([_column(group) for group in groups.values()])
     asked = [name for measure in facts.recipe.get("measures") or () for name in _names(measure)]
     places = {name: place for place, name in reversed(list(enumerate(asked)))}
     return sorted(
         found, key=lambda one: (places.get(one.family, len(places)), one.title, files.fingerprint(one.settings))
     )
+
+
+def _told_apart(found: Sequence[Column]) -> list[Column]:
+    """Columns of one title get the settings in which they differ, such as a shorter context."""
+    told = []
+    for one in found:
+        others = [other for other in found if other is not one and other.title == one.title]
+        keys = [key for key in one.settings if any(other.settings.get(key) != one.settings[key] for other in others)]
+        told.append(replace(one, apart="".join(f", {key} {one.settings[key]}" for key in keys)))
+    return told
 
 
 def aim(found: Sequence[Column], facts: Facts) -> Column | None:
@@ -75,9 +86,13 @@ def aim(found: Sequence[Column], facts: Facts) -> Column | None:
     return min(possible, key=rank, default=None)
 
 
-def cost(found: Sequence[Column], family: str) -> Column | None:
-    """The column of forgetting or text quality that covers most variants."""
-    return max((one for one in found if one.family == family), key=lambda one: len(one.cells), default=None)
+def cost(found: Sequence[Column], family: str, target: Column | None) -> Column | None:
+    """The column of forgetting or text quality that covers most variants, first of all those that met the target."""
+
+    def covers(one: Column) -> tuple[int, int]:
+        return len(one.cells.keys() & (target.cells.keys() if target else ())), len(one.cells)
+
+    return max((one for one in found if one.family == family), key=covers, default=None)
 
 
 def _column(group: Sequence[tuple[str, Run, Record]]) -> Column:

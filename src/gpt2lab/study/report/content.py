@@ -46,7 +46,7 @@ def gather(facts: Facts, figures: Path) -> Content:
     target = aim(found, facts)
     baseline = baseline_of(facts, target)
     against = comparing.all_against(target, baseline) if target and baseline else {}
-    forgetting, quality = cost(found, "forgetting"), cost(found, "text-quality")
+    forgetting, quality = cost(found, "forgetting", target), cost(found, "text-quality", target)
     colour = charts.colours(facts)
     missing = list(facts.missing)
     drawn = _charts(facts, target, against, forgetting, quality, colour, figures)

@@ -194,4 +194,5 @@ def _forgetting(column: Column | None, name: str) -> str:
 
 
 def _why_not(runs: Sequence[Run]) -> str:
-    return next((run.problem for run in runs if run.problem), "not measured")
+    other = "measured under other settings" if any(run.records for run in runs) else "not measured"
+    return next((run.problem for run in runs if run.problem), other)
