@@ -122,7 +122,7 @@ def _run(name: str, overrides: list[str], out: Path, device: str, dry_run: bool,
         console.result(study.plan(chosen, device))
         return
     try:
-        page = study.run(chosen, out, device)
+        page = study.run(chosen, out, device, recipe.find(name).read_text("utf-8"))
     except Interrupted as stop:
         again = " ".join(["gpt2lab run", name, "--out", str(out), *overrides])
         raise Interrupted(stop.saved, again) from None

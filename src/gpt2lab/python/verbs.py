@@ -221,7 +221,8 @@ def run(recipe: Place, out: Place, *, device: str = "auto", **settings: Any) -> 
     from gpt2lab.study import recipe as recipes
     from gpt2lab.study import study
 
-    study.run(recipes.read(fspath(recipe), overrides(settings)), Path(out), device)
+    written = recipes.find(fspath(recipe)).read_text("utf-8")
+    study.run(recipes.read(fspath(recipe), overrides(settings)), Path(out), device, written)
     return Report(Path(out))
 
 

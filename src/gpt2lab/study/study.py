@@ -28,11 +28,13 @@ from gpt2lab.text.prepare import prepare
 Point = dict[str, str]
 
 
-def run(recipe: Recipe, out: Path, device: str = "auto") -> Path:
-    """The address of the report."""
+def run(recipe: Recipe, out: Path, device: str = "auto", written: str | None = None) -> Path:
+    """The address of the report, which shows the reasons beside the settings of the recipe as it was `written`."""
     for wanted in recipe.measures:
         measuring.settings_of(wanted)
     _keep_recipe(recipe, out)
+    if written is not None:
+        files.write_text(out / "recipe.yaml", written)
     base = recipe.base or str(_pretrained(recipe, out, device))
     if recipe.base is None:
         measuring.measure(recipe, base, Path(base), base, device)
