@@ -105,7 +105,9 @@ def test_a_recipe_of_ones_own_pretrains_searches_and_tunes(tmp_path, capsys):
     stored = yaml.safe_load((out / "runs" / "full" / "run.yaml").read_text())
     assert stored["train"]["learning_rate"] == float(best)
     before = (out / "runs" / "full" / "run.json").stat().st_mtime_ns
-    assert gpt2lab("run", path, "--out", out) == 0
+    assert (out / "recipe.yaml").read_text() == path.read_text()
+    assert gpt2lab("run", path, "--out", out, "--only", "nothing") == 2
+    assert gpt2lab("run", path, "--out", out, "--only", "full") == 0
     assert (out / "runs" / "full" / "run.json").stat().st_mtime_ns == before
     page = (out / "report.html").read_text()
     assert ">soft</h4>" in page

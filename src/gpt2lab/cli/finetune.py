@@ -60,7 +60,7 @@ def finetune(
         only_values(arguments, "one FILE of settings, or none")
     place = training.place_of(out)
     if seeds is not None:
-        _repeat(place, _numbers(seeds))
+        _repeat(place, training.seeds_of(seeds))
         return
     named = given(base, data, local, method, task, device)
     read = read_yaml(Path(values[0]))[0] if values else {}
@@ -94,15 +94,6 @@ def given(
         "task": task,
         "device": training.unless_auto(device),
     }
-
-
-def _numbers(seeds: str) -> list[int]:
-    from gpt2lab.core.errors import UserError
-
-    found = [part.strip() for part in seeds.split(",")]
-    if not all(part.isdecimal() for part in found) or len(set(found)) < len(found):
-        raise UserError(f"seeds are different whole numbers with commas, not {seeds!r}", place="--seeds")
-    return [int(part) for part in found]
 
 
 def _repeat(out: Path, seeds: list[int]) -> None:

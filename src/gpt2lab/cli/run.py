@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,7 @@ from gpt2lab.cli.common import (
     refuse_settings,
     verb,
 )
-from gpt2lab.cli.training import place_of
+from gpt2lab.cli.training import place_of, seeds_of
 
 Out = Annotated[Path | None, typer.Option("--out", help="the study folder to make")]
 
@@ -48,6 +49,8 @@ def run(
     arguments: RecipeName = None,
     out: Out = None,
     device: Device = "auto",
+    seeds: Annotated[str | None, typer.Option("--seeds", help="in place of the recipe's: 1,2,3")] = None,
+    only: Annotated[str | None, typer.Option("--only", help="train this variant alone", metavar="VARIANT")] = None,
     dry_run: DryRun = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -61,7 +64,7 @@ def run(
     (name,), overrides = only_values(arguments, "one RECIPE")
     if out is None and not dry_run:
         raise UserError("where to put the study is missing", way_out="add --out FOLDER")
-    _run(name, overrides, out or Path(), device, dry_run, json, quiet)
+    _run(name, overrides, out or Path(), device, dry_run, json, quiet, seeds_of(seeds) if seeds else (), only)
 
 
 def rehearse(
@@ -109,20 +112,32 @@ def report(arguments: Study = None, json: Json = False, quiet: Quiet = False) ->
     console.result({"report": str(page)})
 
 
-def _run(name: str, overrides: list[str], out: Path, device: str, dry_run: bool, json: bool, quiet: bool) -> None:
+def _run(
+    name: str,
+    overrides: list[str],
+    out: Path,
+    device: str,
+    dry_run: bool,
+    json: bool,
+    quiet: bool,
+    seeds: Sequence[int] = (),
+    only: str | None = None,
+) -> None:
     from gpt2lab.core import console
     from gpt2lab.core.errors import Interrupted
     from gpt2lab.study import recipe
 
     prepare_console(json, quiet)
     chosen = recipe.read(name, overrides)
+    if seeds:
+        chosen = chosen.model_copy(update={"seeds": tuple(seeds)})
     from gpt2lab.study import study
 
     if dry_run:
         console.result(study.plan(chosen, device))
         return
     try:
-        page = study.run(chosen, out, device, recipe.find(name).read_text("utf-8"))
+        page = study.run(chosen, out, device, recipe.find(name).read_text("utf-8"), only)
     except Interrupted as stop:
         again = " ".join(["gpt2lab run", name, "--out", str(out), *overrides])
         raise Interrupted(stop.saved, again) from None

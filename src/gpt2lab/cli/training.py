@@ -64,6 +64,16 @@ def settings_of(
     return settings.resolve(kind, values=settings.merged(before, _without_none(given)), overrides=overrides)
 
 
+def seeds_of(seeds: str) -> list[int]:
+    """From `1,2,3`."""
+    from gpt2lab.core.errors import UserError
+
+    found = [part.strip() for part in seeds.split(",")]
+    if not all(part.isdecimal() for part in found) or len(set(found)) < len(found):
+        raise UserError(f"seeds are different whole numbers with commas, not {seeds!r}", place="--seeds")
+    return [int(part) for part in found]
+
+
 def carry_out(
     kind: str, train: Callable[[Intent], dict[str, Any]], out: Path, intent: Intent, processes: int
 ) -> dict[str, Any]:

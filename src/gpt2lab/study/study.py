@@ -28,8 +28,12 @@ from gpt2lab.text.prepare import prepare
 Point = dict[str, str]
 
 
-def run(recipe: Recipe, out: Path, device: str = "auto", written: str | None = None) -> Path:
+def run(recipe: Recipe, out: Path, device: str = "auto", written: str | None = None, only: str | None = None) -> Path:
     """The address of the report, which shows the reasons beside the settings of the recipe as it was `written`."""
+    if only is not None and only not in recipe.variants:
+        raise UserError(
+            f"there is no variant {only!r}", place="--only", way_out=f"one of: {', '.join(recipe.variants) or 'none'}"
+        )
     for wanted in recipe.measures:
         measuring.settings_of(wanted)
     _keep_recipe(recipe, out)
@@ -41,7 +45,7 @@ def run(recipe: Recipe, out: Path, device: str = "auto", written: str | None = N
     elif recipe.untouched:
         _untouched(recipe, base, out, device)
     best = _searched(recipe, base, out, device)
-    for variant in recipe.variants:
+    for variant in [only] if only else recipe.variants:
         for seed in recipe.seeds:
             _tuned(recipe, variant, seed, base, best, out, device)
     return report.write(out)
@@ -108,12 +112,12 @@ def _keep_recipe(recipe: Recipe, out: Path) -> None:
     path = out / "study.json"
     if (out / "run.json").is_file():
         raise UserError("a run is here, not a study", place=out, way_out="choose another --out")
-    if path.is_file() and (changed := strict.differences(files.read_json(path), recipe.as_dict())):
+    wanted = {key: value for key, value in recipe.as_dict().items() if key != "seeds"}  # more may come later
+    if path.is_file() and (changed := strict.differences(files.read_json(path), wanted)):
         raise UserError(
             "a study with other settings is here: " + "; ".join(changed), place=out, way_out="choose another --out"
         )
-    if not path.is_file():
-        files.write_json(path, recipe.as_dict())
+    files.write_json(path, recipe.as_dict())
 
 
 def _pretrained(recipe: Recipe, out: Path, device: str) -> Path:
