@@ -9,22 +9,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from gpt2lab.core import hardware
 from gpt2lab.core.errors import UserError
 from gpt2lab.model.gpt2 import GPT2Classifier, check_ids
 from gpt2lab.text.batches import by_length
 
 Ids = NDArray[np.integer]
 TEXTS_AT_ONCE = 1024  # sorted by length among themselves; memory never holds more
-TOKEN_BUDGET = 8192
+TOKENS_AT_ONCE = {"cpu": 2048}
 
 
 def log_probabilities(
-    model: GPT2Classifier, texts: Iterable[Ids], token_budget: int = TOKEN_BUDGET
+    model: GPT2Classifier, texts: Iterable[Ids], token_budget: int | None = None
 ) -> Iterator[NDArray[np.float64]]:
     """Of the classes, for each text in its turn. No text may be empty or longer than the model's window."""
+    hardware.keep_pages()
+    budget = token_budget or TOKENS_AT_ONCE.get(next(model.parameters()).device.type, 16384)
     waiting = iter(texts)
     while several := list(islice(waiting, TEXTS_AT_ONCE)):
-        yield from _of_several(model, several, token_budget)
+        yield from _of_several(model, several, budget)
 
 
 @torch.inference_mode()

@@ -14,7 +14,7 @@ from torch import nn
 from gpt2lab.core import console
 from gpt2lab.core.errors import UserError
 from gpt2lab.measure import class_metrics, labelled, precision
-from gpt2lab.measure.classifying import TOKEN_BUDGET, log_probabilities
+from gpt2lab.measure.classifying import log_probabilities
 from gpt2lab.measure.intervals import wilson
 from gpt2lab.measure.labelled import LabelledTexts
 from gpt2lab.measure.records import circumstances
@@ -128,7 +128,7 @@ def _classified(
             yield read
 
     with console.progress("labels", len(texts), "texts") as progress:
-        for log_p in log_probabilities(model, ids(), token_budget or TOKEN_BUDGET):
+        for log_p in log_probabilities(model, ids(), token_budget):
             found.append(log_p)
             progress.advance()
     return np.array(found), tokens
