@@ -1,6 +1,6 @@
 """python benchmarks/tuning.py PLACE: what each way to tune is worth, on real data, from a base that is pretrained here.
 
-A GPT-2 of 30 million parameters learns from Wikipedia; then every method makes a classifier of AG News of it, measured
+A GPT-2 of nine million parameters learns from Wikipedia; then every method makes a classifier of AG News of it, measured
 on all 7,600 test texts, and full and LoRA tuning move it to WikiText-2, measured there and on the text it came from.
 Each training is a command in a process of its own. PLACE keeps the runs: what is finished is not done again.
 Needs GPT2LAB_REAL_DATA.
@@ -23,6 +23,7 @@ from gpt2lab.core import files  # noqa: E402
 from gpt2lab.measure import comparison, records  # noqa: E402
 
 BASE = Path(__file__).with_name("tuning-base.yaml")
+VOCABULARY = ["prepare.vocabulary=16384"]
 EVERY = ["train.batch_rows=32", "train.seed=1", "train.checkpoint_every=0"]
 NEWS: dict[str, list[str]] = {
     "full": ["--method", "full", "train.learning_rate=5e-4"],
@@ -48,12 +49,7 @@ def gpt2lab(*words: object) -> Any:
 
 def base(place: Path, data: Path) -> Path:
     source = str(data / "wikipedia" / "*.jsonl.xz")
-    tokenizer = place / "tokenizer"
-    if not tokenizer.is_dir():
-        tokenizer.mkdir(parents=True)
-        for name in ("encoder.json", "vocab.bpe"):
-            (tokenizer / name).write_bytes((data / "gpt2-bpe" / name).read_bytes())
-    gpt2lab("prepare", source, "--out", place / "wiki", "--tokenizer", tokenizer, "prepare.validation=0.02")
+    gpt2lab("prepare", source, "--out", place / "wiki", "--tokenizer", "own", *VOCABULARY, "prepare.validation=0.02")
     settings = files_settings(BASE)
     resume = ["--resume"] if (place / "base" / "run.json").is_file() else ["--data", place / "wiki", *settings]
     gpt2lab("pretrain", "--out", place / "base", *resume)
@@ -78,7 +74,7 @@ def news(place: Path, data: Path, started_from: Path) -> list[dict[str, Any]]:
     for name, words in NEWS.items():
         run = place / "news" / name
         given = ["--base", started_from, "--data", "ag-news", "--from", data / "ag-news", "--task", "labels"]
-        about = tune(run, *given, *words, *EVERY, "train.epochs=2", "prepare.validation=0.05")
+        about = tune(run, *given, *words, *EVERY, "train.epochs=none", "train.steps=1000", "prepare.validation=0.05")
         tested = ["--data", "ag-news", "--from", data / "ag-news", "data.split=test"]
         record = gpt2lab("evaluate", run, "--protocol", "labels", *tested)
         found.append({"method": name, "command": words, **cost(about, "texts"), **quality(record)})

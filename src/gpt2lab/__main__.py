@@ -1,6 +1,11 @@
 """`python -m gpt2lab` is `gpt2lab`."""
 
-from gpt2lab.cli.main import main
 
-if __name__ == "__main__":  # worker processes import this file again
+def main() -> None:
+    from gpt2lab.cli.main import main  # worker processes import this file again, and need no command line
+
+    main()
+
+
+if __name__ == "__main__":
     main()

@@ -747,3 +747,10 @@ def test_real_data_is_all_there(real_data, name, columns, documents, labels):
     given = read(FileSource([real_data / name], columns))
     assert len(texts(given)) == documents
     assert Counter(row.label for row in given if isinstance(row, Document)) == labels
+
+
+def test_a_whole_number_of_any_size_stays_a_label(tmp_path):
+    rows = [{"text": "one", "label": 2**70}, {"text": "two", "label": 1.5}]
+    one, two = read_file(tmp_path, "data.jsonl", lines(rows), Columns(label="label"))
+    assert one == Document("one", label=2**70)
+    assert isinstance(two, BadRow)

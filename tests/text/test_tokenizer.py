@@ -163,7 +163,8 @@ class Wrong(engines.Reference):
         return ids[::-1], offsets
 
 
-def test_a_fast_engine_that_disagrees_is_dropped_loudly(monkeypatch, capsys):
+def test_a_fast_engine_that_disagrees_is_dropped_loudly(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("GPT2LAB_HOME", str(tmp_path))
     monkeypatch.setattr(engines, "Fast", Wrong)
     assert engines.choose(small().vocabulary).name == "tokenizers"
     assert "slower engine" in capsys.readouterr().err
@@ -176,6 +177,21 @@ def test_without_the_fast_engine_the_reference_does_the_work(monkeypatch):
 
 
 def test_with_the_extra_the_fast_engine_is_chosen():
+    assert engines.choose(small().vocabulary).name == "fastokens"
+
+
+def test_engines_are_compared_once_for_a_vocabulary_and_these_versions(monkeypatch, tmp_path):
+    monkeypatch.setenv("GPT2LAB_HOME", str(tmp_path))
+    engines.choose(small().vocabulary)
+    monkeypatch.setattr(engines, "Fast", Wrong)  # nobody looks again …
+    assert isinstance(engines.choose(small().vocabulary), Wrong)
+    monkeypatch.setattr(engines, "version", lambda name: "another")  # … until a package changes
+    assert not isinstance(engines.choose(small().vocabulary), Wrong)
+
+
+def test_a_home_that_cannot_be_written_to_costs_a_comparison(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("GPT2LAB_HOME", str(tmp_path / "file"))
     assert engines.choose(small().vocabulary).name == "fastokens"
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import re
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gpt2lab.core import console
+from gpt2lab.core import console, files
 from gpt2lab.text.vocabulary import Vocabulary
 
+PACKAGES = ("fastokens", "tokenizers")
 Ids = NDArray[np.uint32]
 Offsets = NDArray[np.int64]
 
@@ -91,18 +95,28 @@ def whole(texts: Sequence[str]) -> tuple[list[str], list[int]]:
 
 def choose(vocabulary: Vocabulary) -> Engine:
     """The fast engine where it is installed and agrees with the reference on a fixture; disagreement is said aloud."""
-    reference = Reference(vocabulary)
     try:
         fast = Fast(vocabulary)
     except ImportError:
-        return reference
+        return Reference(vocabulary)
     except Exception as error:  # whatever a native package raises: the reference can still do the work
         console.warn_once(f"fastokens cannot use this tokenizer ({error}); the slower engine is used")
-        return reference
+        return Reference(vocabulary)
+    noted = files.home() / "engines" / f"{_what_is_compared(vocabulary)}.json"
+    if noted.is_file():
+        return fast
+    reference = Reference(vocabulary)
     if not agree(fast, reference):
         console.warn_once("fastokens splits the test text in another way than tokenizers; the slower engine is used")
         return reference
+    with contextlib.suppress(OSError):  # without a home that can be written to, the next process compares again
+        files.write_json(noted, {"agree": PACKAGES})
     return fast
+
+
+def _what_is_compared(vocabulary: Vocabulary) -> str:
+    versions = [f"{package} {version(package)}" for package in PACKAGES]
+    return hashlib.sha256("\0".join((vocabulary.plain_spec, *versions, *FIXTURE)).encode()).hexdigest()[:16]
 
 
 def agree(one: Engine, other: Engine, texts: Sequence[str] | None = None) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from gpt2lab.text.columns import Columns, choose, document
 from gpt2lab.text.cutting import File, Part, Rows, Span, content, cut, whole_lines
 from gpt2lab.text.documents import BadRow, Document
+from gpt2lab.text.json_rows import exactly, parse
 from gpt2lab.text.opening import UTF8_MARK, open_binary, open_text
 
 SAMPLE_BYTES = 1 << 20
@@ -34,7 +35,9 @@ def _lines(file: File, columns: Columns, held: bytes | Span, first: int) -> Rows
     for number, line in enumerate(content(held).split(b"\n"), first):
         if line and not line.isspace():
             try:
-                row = json.loads(line.decode("utf-8"))
+                row = parse(line)
+                if columns.label and isinstance(row, dict) and isinstance(row.get(columns.label), float):
+                    row = exactly(line)
             except (ValueError, RecursionError) as error:
                 yield BadRow(file.row(number), _reason(error))
             else:
@@ -84,6 +87,6 @@ def _choose(columns: Columns, rows: Iterable[Any], file: File) -> Columns:
 def _parsed(lines: Iterable[bytes]) -> Iterator[Any]:
     for line in lines:
         try:
-            yield json.loads(line.decode("utf-8"))
+            yield exactly(line)
         except (ValueError, RecursionError):
             continue

@@ -92,8 +92,7 @@ class Tokenizer:
             config["model_max_length"] = context
         if padding is not None:
             config["pad_token"] = self._name_of(padding)
-        spec = self.vocabulary.spec
-        files.write_text(folder / "tokenizer.json", json.dumps(spec, ensure_ascii=False))
+        files.write_text(folder / "tokenizer.json", self.vocabulary.text)
         files.write_json(folder / "tokenizer_config.json", config)
         files.write_text(folder / "vocab.json", json.dumps(self.vocabulary.ids, ensure_ascii=False))
         merges = "".join(f"{left} {right}\n" for left, right in self.vocabulary.merges)

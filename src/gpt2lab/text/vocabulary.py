@@ -57,6 +57,11 @@ class Vocabulary:
         return files.fingerprint({"ids": self.ids, "merges": self.merges, "splitting": _splitting(self.spec)})
 
     @cached_property
+    def text(self) -> str:
+        """The whole `tokenizer.json`."""
+        return json.dumps(self.spec, ensure_ascii=False)
+
+    @cached_property
     def plain_spec(self) -> str:
         """The `tokenizer.json` of an engine that knows no special tokens, adds none and draws no lots."""
         left_out = {"added_tokens": [], "post_processor": None, "truncation": None, "padding": None}
