@@ -1,7 +1,7 @@
-"""python benchmarks/tuning.py PLACE: what each way to tune is worth, on real data, from a base that is pretrained here.
+"""python benchmarks/tuning.py PLACE: what each way to tune is worth, on real data, from a base made here.
 
-A GPT-2 of nine million parameters learns from Wikipedia; then every method makes a classifier of AG News of it, measured
-on all 7,600 test texts, and full and LoRA tuning move it to WikiText-2, measured there and on the text it came from.
+A GPT-2 of nine million parameters learns from Wikipedia; then every method makes a classifier of AG News of it,
+measured on all 7,600 test texts, and full and LoRA tuning move it to WikiText-2, measured there and at home.
 Each training is a command in a process of its own. PLACE keeps the runs: what is finished is not done again.
 Needs GPT2LAB_REAL_DATA.
 """

@@ -150,7 +150,16 @@ def test_dark_and_light_are_the_readers_choice(page, tmp_path):
 
 
 def test_a_real_study_opens_as_well(tmp_path):
-    made = fresh("run", "quickstart", "--out", tmp_path / "study", "train.steps=2", GPT2LAB_HOME=str(tmp_path / "home"))
+    made = fresh(
+        "run",
+        "quickstart",
+        "--out",
+        tmp_path / "study",
+        "--only",
+        "base",
+        "train.steps=2",
+        GPT2LAB_HOME=str(tmp_path / "home"),
+    )
     assert made.returncode == 0, made.stderr
     shown = chromium(tmp_path, tmp_path / "study" / "report.html", "--dump-dom")
     assert "perplexity/blocks@1" in shown.stdout

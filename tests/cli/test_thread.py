@@ -136,14 +136,22 @@ def test_ctrl_c_finishes_the_step_saves_exits_130_and_resume_ends_as_if_nothing_
 
 def test_the_quickstart_ends_with_a_report(place, capsys):
     made = fresh(
-        "run", "quickstart", "--out", place / "study", "train.steps=4", "--json", GPT2LAB_HOME=str(place / "h")
+        "run",
+        "quickstart",
+        "--out",
+        place / "study",
+        "--only",
+        "base",
+        "train.steps=4",
+        "--json",
+        GPT2LAB_HOME=str(place / "h"),
     )
     assert made.returncode == 0, made.stderr
     page = (place / "study" / "report.html").read_text()
     assert last_json(made.stdout)["report"] == str(place / "study" / "report.html")
     assert "perplexity/blocks@1" in page
     assert "http" not in page.replace("http-equiv", "")
-    again = fresh("run", "quickstart", "--out", place / "study", "train.steps=4")
+    again = fresh("run", "quickstart", "--out", place / "study", "--only", "base", "train.steps=4")
     assert again.returncode == 0
     assert (place / "study" / "report.html").read_text() == page
     other = fresh("run", "quickstart", "--out", place / "study", "train.steps=5")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -50,8 +51,14 @@ def run(
     out: Out = None,
     device: Device = "auto",
     seeds: Annotated[str | None, typer.Option("--seeds", help="in place of the recipe's: 1,2,3")] = None,
-    only: Annotated[str | None, typer.Option("--only", help="train this variant alone", metavar="VARIANT")] = None,
+    only: Annotated[
+        str | None,
+        typer.Option("--only", help="train this variant alone; base: all that comes before them", metavar="VARIANT"),
+    ] = None,
     dry_run: DryRun = False,
+    print_commands: Annotated[
+        bool, typer.Option("--print-commands", help="print one command a training, for an array of jobs, and stop")
+    ] = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -64,7 +71,10 @@ def run(
     (name,), overrides = only_values(arguments, "one RECIPE")
     if out is None and not dry_run:
         raise UserError("where to put the study is missing", way_out="add --out FOLDER")
-    _run(name, overrides, out or Path(), device, dry_run, json, quiet, seeds_of(seeds) if seeds else (), only)
+    if print_commands:
+        _print_commands(name, overrides, out or Path("STUDY"))
+    else:
+        _run(name, overrides, out or Path(), device, dry_run, json, quiet, seeds_of(seeds) if seeds else (), only)
 
 
 def rehearse(
@@ -112,6 +122,13 @@ def report(arguments: Study = None, json: Json = False, quiet: Quiet = False) ->
     console.result({"report": str(page)})
 
 
+def _print_commands(name: str, overrides: list[str], out: Path) -> None:
+    from gpt2lab.study import recipe, study
+
+    lines = study.commands(recipe.read(name, overrides), name, out, overrides)
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+
 def _run(
     name: str,
     overrides: list[str],
@@ -129,15 +146,13 @@ def _run(
 
     prepare_console(json, quiet)
     chosen = recipe.read(name, overrides)
-    if seeds:
-        chosen = chosen.model_copy(update={"seeds": tuple(seeds)})
-    from gpt2lab.study import study
+    from gpt2lab.study import planning, study
 
     if dry_run:
-        console.result(study.plan(chosen, device))
+        console.result(planning.plan(chosen, device))
         return
     try:
-        page = study.run(chosen, out, device, recipe.find(name).read_text("utf-8"), only)
+        page = study.run(chosen, out, device, recipe.find(name).read_text("utf-8"), only, seeds)
     except Interrupted as stop:
         again = " ".join(["gpt2lab run", name, "--out", str(out), *overrides])
         raise Interrupted(stop.saved, again) from None

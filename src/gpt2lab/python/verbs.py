@@ -211,10 +211,20 @@ def resume(run: Run, extend: bool, allow_different: bool, settings: dict[str, An
     return run
 
 
-def run(recipe: Place, out: Place, *, device: str = "auto", **settings: Any) -> Report:
+def run(
+    recipe: Place,
+    out: Place,
+    *,
+    device: str = "auto",
+    only: str | None = None,
+    seeds: Sequence[int] = (),
+    **settings: Any,
+) -> Report:
     """A recipe becomes a study with a report, which a notebook shows in place. What is finished is not done again.
 
-    >>> report = gpt2lab.run("quickstart", "studies/first", train={"steps": 2})
+    `only` a variant, or "base" for all that comes before them; `seeds` in place of the recipe's own.
+
+    >>> report = gpt2lab.run("quickstart", "studies/first", only="base", train={"steps": 2})
     >>> report.page.is_file(), len(report.runs) >= 1
     (True, True)
     """
@@ -222,7 +232,7 @@ def run(recipe: Place, out: Place, *, device: str = "auto", **settings: Any) -> 
     from gpt2lab.study import study
 
     written = recipes.find(fspath(recipe)).read_text("utf-8")
-    study.run(recipes.read(fspath(recipe), overrides(settings)), Path(out), device, written)
+    study.run(recipes.read(fspath(recipe), overrides(settings)), Path(out), device, written, only, seeds)
     return Report(Path(out))
 
 

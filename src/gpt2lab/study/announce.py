@@ -19,6 +19,7 @@ from gpt2lab.train.objectives import untrained_loss
 from gpt2lab.train.plan import Plan
 from gpt2lab.train.processes import Team
 from gpt2lab.train.schedule import warmup_steps
+from gpt2lab.train.settings import TrainSettings
 from gpt2lab.train.trial import Trial
 
 MANY_EPOCHS = 20
@@ -81,8 +82,7 @@ def check_room(
     number = plan.precision
     tokens = plan.micro_batch * block
     memory_needed = memory.needed(config, trainable, tokens, plan.settings, number, plan.device.type, packed)
-    saved = BYTES_A_WEIGHT_SAVED + (4 if plan.settings.average else 0)
-    disk_needed = saved * trainable * (plan.settings.keep + 2) + 4 * parameter_count(config)
+    disk_needed = disk(config, trainable, plan.settings)
     there = hardware.device_memory(plan.device)
     place = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
     free = shutil.disk_usage(place).free
@@ -103,6 +103,12 @@ def check_room(
             way_out="free some space, or choose another --out",
         )
     return {"memory": memory_needed, "disk": disk_needed}
+
+
+def disk(config: GPT2Config, trainable: int, train: TrainSettings) -> int:
+    """Bytes of all checkpoints that are there at once, and of the finished model."""
+    saved = BYTES_A_WEIGHT_SAVED + (4 if train.average else 0)
+    return saved * trainable * (train.keep + 2) + 4 * parameter_count(config)
 
 
 def say_trial(trial: Trial, job: Job, plan: Plan, team: Team) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from gpt2lab.text.corpus import Corpus, is_corpus, open_corpus
 from gpt2lab.text.prepare import prepare
 from gpt2lab.text.settings import ColumnSettings
 from gpt2lab.text.sources import chosen_columns, open_source
+from gpt2lab.text.tokenizer import Tokenizer
 
 
 def corpus_for(settings: TuneSettings, tokenizer_place: Path) -> Corpus:
@@ -31,11 +32,15 @@ def corpus_for(settings: TuneSettings, tokenizer_place: Path) -> Corpus:
     name = files.fingerprint([found, settings.prepare.as_dict(), tokenizer.hash])[:16]
     out = files.home() / "corpora" / name
     console.say(f"data: {source}, prepared with the base's tokenizer in {out}")
-    # The tokenizer is kept beside: its address must stay the same when the base is reached by another path.
+    out.parent.mkdir(parents=True, exist_ok=True)
+    return prepare(source, out, str(kept_tokenizer(tokenizer)), settings.prepare, columns=columns, local=local)
+
+
+def kept_tokenizer(tokenizer: Tokenizer) -> Path:
+    """A copy whose address stays the same when the base is reached by another path."""
     kept = files.home() / "tokenizers" / tokenizer.hash[:16]
     if not kept.is_dir():
         kept.parent.mkdir(parents=True, exist_ok=True)
         with files.new_folder(kept) as beside:
             tokenizer.save(beside)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    return prepare(source, out, str(kept), settings.prepare, columns=columns, local=local)
+    return kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ from gpt2lab.core.console import counted
 from gpt2lab.model.config import GPT2_VOCABULARY, SIZES, GPT2Config, describe, parameter_count
 from gpt2lab.model.gpt2 import GPT2, GPT2Classifier
 from gpt2lab.model.reading import HUB_NAMES, find_model, read_config
-from gpt2lab.study import methods
-from gpt2lab.study.recipe import Recipe, tuning
-from gpt2lab.study.settings import TuneSettings
+from gpt2lab.study import methods, needs
+from gpt2lab.study.recipe import Recipe, seeds_of, tuning
+from gpt2lab.study.settings import Axis, TuneSettings
 from gpt2lab.text import named
 from gpt2lab.text.corpus import is_corpus, open_corpus
 from gpt2lab.train import groups
@@ -42,7 +43,7 @@ def base_config(base: str) -> GPT2Config:
     return read_config(find_model(base))
 
 
-def of_variant(recipe: Recipe, name: str, config: GPT2Config) -> dict[str, Any]:
+def of_variant(recipe: Recipe, name: str, config: GPT2Config, device: torch.device) -> dict[str, Any]:
     settings = tuning(recipe, name, recipe.base or "")
     if recipe.variants[name].get("base"):
         config = base_config(settings.base)
@@ -61,29 +62,42 @@ def of_variant(recipe: Recipe, name: str, config: GPT2Config) -> dict[str, Any]:
         "rows_a_step": rows_a_step,
         "tokens_a_row": block,
         "epochs": train.epochs,
+        "seeds": list(seeds_of(recipe, name)),
     }
-    rows = _rows(settings, block)
-    if rows is not None:
-        steps = min(limits(train, rows, rows_a_step, block).values())
+    rows, tokens = _rows(settings, block), None
+    known = limits(train, rows, rows_a_step, block)
+    if known and (rows is not None or not train.epochs):
+        steps = min(known.values())
         found |= {"rows": rows, "steps": steps, "warmup_steps": warmup_steps(steps, train)}
-    return found
+        tokens = steps * rows_a_step * block if settings.task == "text" else None  # texts with labels are shorter
+    return found | needs.needs(config, trainable, train, block, rows_a_step, tokens, device, settings.method)
 
 
-def say(name: str, found: dict[str, Any], seeds: int) -> None:
+def trials(recipe: Recipe) -> int:
+    """Of the search; a grid is tried whole."""
+    if not recipe.over:
+        return 0
+    axes = [Axis(key, values) for key, values in recipe.over.items()]
+    return math.prod(len(axis.values) for axis in axes) if all(axis.values for axis in axes) else recipe.search.trials
+
+
+def say(name: str, found: dict[str, Any]) -> None:
     size = f"{found['trainable']:,} of {found['parameters']:,} parameters move"
     console.say(f"   {name}: {found['method']} on {found['base']}, {size}, rate {found['learning_rate']:g}")
     length = f"{found['epochs']:g} epochs" if found["epochs"] else ""
     if "steps" in found:
-        length = f"{length} = {counted(found['steps'], 'step')} over {counted(found['rows'], 'row')}".strip(" =")
+        over = f" over {counted(found['rows'], 'row')}" if found["rows"] else ""
+        length = f"{length} = {counted(found['steps'], 'step')}{over}".strip(" =")
     rows = f"{counted(found['rows_a_step'], 'row')} of at most {found['tokens_a_row']:,} tokens a step"
-    console.say(f"      {rows}, {length or 'until its limit'}, {counted(seeds, 'seed')}")
+    console.say(f"      {rows}, {length or 'until its limit'}, {counted(len(found['seeds']), 'seed')}")
+    console.say(f"      {needs.wording(found)}")
 
 
 def pretraining(recipe: Recipe, config: GPT2Config) -> dict[str, Any]:
     assert recipe.train is not None
     block = recipe.train.block or config.context
     rows = batch_rows(recipe.train, block)
-    found: dict[str, Any] = {"rows_a_step": rows, "tokens_a_row": block}
+    found: dict[str, Any] = {"parameters": parameter_count(config), "rows_a_step": rows, "tokens_a_row": block}
     known = limits(recipe.train, None, rows, block)
     if known:
         steps = min(known.values())

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from gpt2lab.core import settings as strict
 from gpt2lab.core.errors import UserError
-from gpt2lab.core.settings import Seed, Settings
+from gpt2lab.core.settings import Positive, Seed, Settings
 from gpt2lab.generate.settings import SamplingSettings
 from gpt2lab.model.settings import ModelSettings
 from gpt2lab.study.settings import SearchSettings, TuneSettings, tuning_defaults
@@ -31,7 +31,8 @@ class MeasureSettings(Settings):
     protocol: str
     """One or more, with commas."""
     data: str | None = None
-    """What to measure on: the study's own data unless given; `samples` is what each model has written."""
+    """What to measure on: the study's own data unless given. `samples` is what each model has written, `synthesized`
+    what the study has, and `corpus` what its base was pretrained on, of which no training saw the held-out part."""
     local: str | None = None
     """The folder that holds a named set's files."""
     settings: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
@@ -40,6 +41,19 @@ class MeasureSettings(Settings):
     @property
     def protocols(self) -> list[str]:
         return [name.strip() for name in self.protocol.split(",")]
+
+
+class SynthesizeSettings(Settings):
+    recipe: str
+    """Of the data set: a file of one's own, or a shipped one by name."""
+    count: Positive
+    """How many texts."""
+    backend: Literal["api", "builtin"] = "api"
+    """A model behind an endpoint, or the built-in grammar, offline."""
+    max_cost: float | None = None
+    """Never spend more on them, in the recipe's currency."""
+    settings: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
+    """Of that recipe: model.name, requests.concurrency, …"""
 
 
 class Recipe(Settings):
@@ -54,15 +68,17 @@ class Recipe(Settings):
     model: ModelSettings | None = None
     train: TrainSettings | None = None
     """Of the pretraining."""
+    synthesize: SynthesizeSettings | None = None
+    """A data set that is written on the way: `synthesized` is its name where data are named."""
     tune: dict[str, Any] = Field(default_factory=dict)
     """Settings that all variants share."""
     variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """By name: the settings in which a tuning differs from the others."""
+    """By name: the settings in which a tuning differs from the others, and its own `seeds`, where it has some."""
     over: dict[str, str] = Field(default_factory=dict)
     """What is searched before the variants are trained, and for the first of them: setting → a,b,c or low..high."""
     search: SearchSettings = SearchSettings(retrain=False)
     seeds: tuple[Seed, ...] = (1,)
-    """Every variant is trained once a seed."""
+    """A variant is trained once a seed, unless it names its own."""
     untouched: bool = False
     """Measure the base as it is as well, and let it write: a comparator that costs no training."""
     measures: tuple[MeasureSettings, ...] = ()
@@ -74,9 +90,22 @@ class Recipe(Settings):
     """What a write-up says of itself, with what it counts; shown beside our own numbers, never compared in silence."""
 
 
+def seeds_of(recipe: Recipe, variant: str) -> tuple[int, ...]:
+    own = recipe.variants[variant].get("seeds", recipe.seeds)
+    seeds = tuple(own) if isinstance(own, list | tuple) else (own,)
+    if not seeds or not all(isinstance(seed, int) and seed >= 0 for seed in seeds):
+        raise UserError("seeds are whole numbers: [1, 2, 3]", place=f"{recipe.name}, variants.{variant}.seeds")
+    return seeds
+
+
+def run_name(recipe: Recipe, variant: str, seed: int) -> str:
+    """The variant alone, where the recipe wants it once and with this seed."""
+    return variant if seeds_of(recipe, variant) == (seed,) else f"{variant}-seed-{seed}"
+
+
 def tuning(recipe: Recipe, variant: str, base: str) -> TuneSettings:
     """All settings of one variant: the method's own defaults, what all share, what it has alone."""
-    own = recipe.variants[variant]
+    own = {key: value for key, value in recipe.variants[variant].items() if key != "seeds"}
     shared = strict.merged(recipe.tune, own)
     columns = recipe.data.model_dump(exclude={"tokenizer"}, exclude_none=True)
     data = strict.merged({"data": columns, "prepare": recipe.prepare.as_dict()}, {"base": base})
@@ -111,5 +140,6 @@ def read(name: str, overrides: list[str]) -> Recipe:
     if recipe.base is not None and not recipe.variants:
         raise UserError("a recipe with a base needs variants to tune", place=name)
     for variant in recipe.variants:
+        seeds_of(recipe, variant)
         tuning(recipe, variant, recipe.base or "")
     return recipe

@@ -34,7 +34,7 @@ ALLOWED = re.compile(
     rf"(data|tune\.data|variants\.[^.]+\.data)\.(source|local|tokenizer|text|label)|base|spot\..*|seeds"
     rf"|prepare\.(vocabulary|validation)|tune\.prepare\.(vocabulary|validation)|model\.(size|layers|heads|width|context)"
     rf"|((tune|variants\.[^.]+)\.)?train\.({HOW_LONG}|{HOW_OFTEN})|measures\.\d+\.(data|local)"
-    r"|measures\.\d+\.settings\.(evaluate\.limit|data\.split|data\.max_tokens)|samples\.max_new_tokens"
+    r"|synthesize\.(backend|count)|measures\.\d+\.settings\.(evaluate\.limit|data\.split|data\.max_tokens)|samples\.max_new_tokens"
 )
 
 

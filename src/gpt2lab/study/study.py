@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +15,12 @@ import yaml
 
 from gpt2lab.core import console, files, hardware, lines
 from gpt2lab.core import settings as strict
-from gpt2lab.core.console import counted
 from gpt2lab.core.errors import INTERRUPTED, Interrupted, UserError
 from gpt2lab.generate.generate import generate
-from gpt2lab.model.config import GPT2Config, flops_per_token
 from gpt2lab.model.reading import find_model, read_config, read_language_model
-from gpt2lab.study import facts, measuring, report
+from gpt2lab.study import measuring, report, stages
 from gpt2lab.study.pretrain import pretrain
-from gpt2lab.study.recipe import Recipe, tuning
+from gpt2lab.study.recipe import Recipe, run_name, seeds_of, tuning
 from gpt2lab.study.run_folder import Intent
 from gpt2lab.study.search import search
 from gpt2lab.study.settings import Axis, CorpusSettings, RunSettings
@@ -26,98 +28,75 @@ from gpt2lab.text import tokenizer as tokenizers
 from gpt2lab.text.prepare import prepare
 
 Point = dict[str, str]
+BASE = "base"  # all that comes before variants, where one of them could be named
 
 
-def run(recipe: Recipe, out: Path, device: str = "auto", written: str | None = None, only: str | None = None) -> Path:
-    """The address of the report, which shows the reasons beside the settings of the recipe as it was `written`."""
-    if only is not None and only not in recipe.variants:
-        raise UserError(
-            f"there is no variant {only!r}", place="--only", way_out=f"one of: {', '.join(recipe.variants) or 'none'}"
-        )
+def run(
+    recipe: Recipe,
+    out: Path,
+    device: str = "auto",
+    written: str | None = None,
+    only: str | None = None,
+    seeds: Sequence[int] = (),
+) -> Path:
+    """The address of the report, which shows the reasons beside the settings of the recipe as it was `written`.
+
+    `only` a variant, or `base` for all that comes before variants; `seeds` in place of the recipe's own.
+    """
+    chosen = _chosen(recipe, only)
     for wanted in recipe.measures:
         measuring.settings_of(wanted)
     _keep_recipe(recipe, out)
     if written is not None:
         files.write_text(out / "recipe.yaml", written)
+    texts = stages.written(recipe.synthesize, out)
     base = recipe.base or str(_pretrained(recipe, out, device))
+    ready = stages.with_places(recipe, texts, base, out)
     if recipe.base is None:
-        measuring.measure(recipe, base, Path(base), base, device)
+        measuring.measure(ready, base, Path(base), base, device)
     elif recipe.untouched:
-        _untouched(recipe, base, out, device)
-    best = _searched(recipe, base, out, device)
-    for variant in [only] if only else recipe.variants:
-        for seed in recipe.seeds:
-            _tuned(recipe, variant, seed, base, best, out, device)
+        _untouched(ready, base, out, device)
+    best = _searched(ready, base, out, device)
+    for variant in chosen:
+        for seed in seeds or seeds_of(recipe, variant):
+            _tuned(ready, variant, seed, base, best, out, device)
     return report.write(out)
 
 
-def plan(recipe: Recipe, device: str = "auto") -> dict[str, Any]:
-    """What the recipe would do, as far as it follows from its settings; nothing is written."""
-    config = facts.config_of(recipe)
-    described, parameters = facts.describe_config(config)
-    found: dict[str, Any] = {
-        "data": recipe.data.source,
-        "tokenizer": recipe.data.tokenizer,
-        "base": recipe.base,
-        "parameters": parameters,
-        "seeds": list(recipe.seeds),
-        "published": recipe.published,
-    }
-    if recipe.base is None:
-        console.say(f"prepare {recipe.data.source} with the tokenizer {recipe.data.tokenizer}")
-        console.say(f"pretrain: {described}")
-        found |= _plan_of_pretraining(recipe, config, device)
-    else:
-        console.say(f"base {recipe.base}: {described}; data {recipe.data.source}")
-    if recipe.over:
-        console.say("search: " + "; ".join(f"{key} over {values}" for key, values in recipe.over.items()))
-        found["over"] = recipe.over
-    if recipe.variants:
-        console.say(f"tune {counted(len(recipe.variants), 'variant')}:")
-        found["variants"] = {name: facts.of_variant(recipe, name, config) for name in recipe.variants}
-        for name, about in found["variants"].items():
-            facts.say(name, about, len(recipe.seeds))
-    if recipe.measures:
-        console.say(
-            "measure: "
-            + "; ".join(f"{wanted.protocol} on {wanted.data or recipe.data.source}" for wanted in recipe.measures)
-        )
-    for what, said in recipe.published.items():
-        console.say(f"published: {what}: {said}")
-    return found
+def commands(recipe: Recipe, name: str, out: Path, overrides: Sequence[str]) -> list[str]:
+    """What all variants share first, and then one line a training, in any order and on any machine that sees `out`."""
+    begin = ["gpt2lab", "run", name, "--out", str(out), *overrides]
+    trainings = [(variant, seed) for variant in recipe.variants for seed in seeds_of(recipe, variant)]
+    lines = [[*begin, "--only", BASE], *([*begin, "--only", v, "--seeds", str(seed)] for v, seed in trainings)]
+    return [shlex.join(line) for line in lines]
 
 
-def _plan_of_pretraining(recipe: Recipe, config: GPT2Config, device: str) -> dict[str, Any]:
-    found = facts.pretraining(recipe, config)
-    if "tokens" in found:
-        found["at_least_seconds"] = _at_least(recipe, config, found["tokens"], found["tokens_a_row"], device)
-        console.say(
-            f"   {counted(found['steps'], 'step')} of {counted(found['rows_a_step'], 'row')} of "
-            f"{found['tokens_a_row']} tokens: {found['tokens']:,} tokens, "
-            f"at least {console.duration(found['at_least_seconds'])} here"
-        )
-    return found
-
-
-def _at_least(recipe: Recipe, config: GPT2Config, tokens: int, block: int, wanted: str) -> float:
-    """Seconds, if this machine did nothing but the matrix products, at the rate it reaches alone."""
-    assert recipe.train is not None
-    device = hardware.choose_device(wanted)
-    precision = recipe.train.precision if recipe.train.precision != "fp16" or device.type == "cuda" else "bf16"
-    rate = hardware.matmul_rate(device, hardware.choose_precision(precision, device))
-    return tokens * flops_per_token(config, block) / rate
+def _chosen(recipe: Recipe, only: str | None) -> list[str]:
+    if only is None or only in recipe.variants:
+        return [only] if only else list(recipe.variants)
+    if only == BASE:
+        return []
+    there = ", ".join([BASE, *recipe.variants])
+    raise UserError(f"there is no variant {only!r}", place="--only", way_out=f"one of: {there}")
 
 
 def _keep_recipe(recipe: Recipe, out: Path) -> None:
     path = out / "study.json"
     if (out / "run.json").is_file():
         raise UserError("a run is here, not a study", place=out, way_out="choose another --out")
-    wanted = {key: value for key, value in recipe.as_dict().items() if key != "seeds"}  # more may come later
-    if path.is_file() and (changed := strict.differences(files.read_json(path), wanted)):
+    if path.is_file() and (changed := strict.differences(files.read_json(path), _without_seeds(recipe.as_dict()))):
         raise UserError(
             "a study with other settings is here: " + "; ".join(changed), place=out, way_out="choose another --out"
         )
     files.write_json(path, recipe.as_dict())
+
+
+def _without_seeds(values: dict[str, Any]) -> dict[str, Any]:
+    """More of them may come later."""
+    variants = {
+        name: {key: value for key, value in own.items() if key != "seeds"} for name, own in values["variants"].items()
+    }
+    return {**{key: value for key, value in values.items() if key != "seeds"}, "variants": variants}
 
 
 def _pretrained(recipe: Recipe, out: Path, device: str) -> Path:
@@ -146,7 +125,7 @@ def _searched(recipe: Recipe, base: str, out: Path, device: str) -> Point:
 
 def _tuned(recipe: Recipe, variant: str, seed: int, base: str, best: Point, out: Path, device: str) -> None:
     """In a process of its own: its memory is measured alone, and where it fails the study goes on."""
-    name = variant if len(recipe.seeds) == 1 else f"{variant}-seed-{seed}"
+    name = run_name(recipe, variant, seed)
     place, settings = out / "runs" / name, tuning(recipe, variant, base)
     overrides = [*(f"{key}={value}" for key, value in best.items()), f"train.seed={seed}"]
     settings = strict.resolve(type(settings), values={**settings.as_dict(), "device": device}, overrides=overrides)
@@ -154,17 +133,30 @@ def _tuned(recipe: Recipe, variant: str, seed: int, base: str, best: Point, out:
     files.write_text(written, yaml.safe_dump(settings.as_dict(), sort_keys=False, allow_unicode=True))
     console.say(f"variant {name}: {place}")
     goes_on = ["--resume"] if (place / "run.json").is_file() else [str(written)]
-    command = [sys.executable, "-m", "gpt2lab", "finetune", *goes_on, "--out", str(place)]
-    code = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
-    if code == INTERRUPTED:
+    command = [sys.executable, "-m", "gpt2lab", "finetune", *goes_on, "--out", str(place), "--json"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode == INTERRUPTED:
         raise Interrupted(f"stopped in {name}, saved", f"gpt2lab run {recipe.name} --out {out}")
-    if code:
-        console.warn(f"{name} failed, and the study goes on without it")
-        files.write_json(place / "failed.json", {"variant": variant, "seed": seed, "exit_code": code})
+    if done.returncode:
+        reason = _why(done)
+        console.warn(f"{name} failed, and the study goes on without it: {reason}")
+        about = {"variant": variant, "seed": seed, "exit_code": done.returncode, "reason": reason}
+        files.write_json(place / "failed.json", about)
         return
     (place / "failed.json").unlink(missing_ok=True)
     _samples(recipe, str(place), place, device)
     measuring.measure(recipe, str(place), place, base, device)
+
+
+def _why(done: subprocess.CompletedProcess[str]) -> str:
+    """What the last line of `--json` says, or how the process ended."""
+    if done.returncode < 0:
+        killed = signal.Signals(-done.returncode).name
+        return f"ended by {killed}" + (", as a system does that has no memory left" if killed == "SIGKILL" else "")
+    try:
+        return str(json.loads(done.stdout.strip().splitlines()[-1])["error"]["cause"])
+    except (IndexError, ValueError, KeyError, TypeError):
+        return f"exit code {done.returncode}"
 
 
 def _untouched(recipe: Recipe, base: str, out: Path, device: str) -> None:

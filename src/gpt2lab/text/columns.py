@@ -60,13 +60,16 @@ def choose(wanted: Columns, names: Sequence[str], texts: Set[str], file: File, w
     return wanted
 
 
-def document(row: Mapping[str, Any], columns: Columns, file: File, number: int) -> Document | BadRow:
+def document(
+    row: Mapping[str, Any], columns: Columns, file: File, number: int, sound: bool = False
+) -> Document | BadRow:
+    """`sound` where every text is known to be whole characters, and need not be looked through for that."""
     try:
         names = [name for name in columns.texts if isinstance(row.get(name), str)] if columns.every else columns.texts
-        text = "\n".join([_text(row, name) for name in names])
+        text = "\n".join([_text(row, name, sound) for name in names])
         if not text or text.isspace():
             return BadRow(file.row(number), "empty text")
-        prompt = "" if columns.prompt is None else _text(row, columns.prompt)
+        prompt = "" if columns.prompt is None else _text(row, columns.prompt, sound)
         label = None if columns.label is None else _label(row, columns.label)
     except _Unusable as unusable:
         return BadRow(file.row(number), str(unusable))
@@ -77,13 +80,13 @@ class _Unusable(Exception):
     """Why a row gives no document. Reasons are counted, so they hold no numbers or texts of the row."""
 
 
-def _text(row: Mapping[str, Any], name: str) -> str:
+def _text(row: Mapping[str, Any], name: str, sound: bool = False) -> str:
     value = _value(row, name)
     try:
         if isinstance(value, bytes):
             return value.decode("utf-8")
         if isinstance(value, str):
-            value.isascii() or value.encode("utf-8")
+            sound or value.isascii() or value.encode("utf-8")
             return value
     except UnicodeDecodeError as error:
         raise _Unusable(f"invalid UTF-8: {error.reason}") from error

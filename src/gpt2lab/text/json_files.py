@@ -35,13 +35,13 @@ def _lines(file: File, columns: Columns, held: bytes | Span, first: int) -> Rows
     for number, line in enumerate(content(held).split(b"\n"), first):
         if line and not line.isspace():
             try:
-                row = parse(line)
+                row, sound = parse(line)
                 if columns.label and isinstance(row, dict) and isinstance(row.get(columns.label), float):
                     row = exactly(line)
             except (ValueError, RecursionError) as error:
                 yield BadRow(file.row(number), _reason(error))
             else:
-                yield _document(row, columns, file, number)
+                yield _document(row, columns, file, number, sound)
 
 
 def _whole(file: File, columns: Columns) -> Rows:
@@ -62,9 +62,9 @@ def _whole(file: File, columns: Columns) -> Rows:
         yield _document(row, columns, file, number)
 
 
-def _document(row: Any, columns: Columns, file: File, number: int) -> Document | BadRow:
+def _document(row: Any, columns: Columns, file: File, number: int, sound: bool = False) -> Document | BadRow:
     if isinstance(row, dict):
-        return document(row, columns, file, number)
+        return document(row, columns, file, number, sound)
     return BadRow(file.row(number), "not an object")
 
 

@@ -1,4 +1,4 @@
-"""A line of JSON becomes a value, at the speed of orjson where it is installed, and always as Python's json reads it."""
+"""A line of JSON becomes a value, by orjson where it is installed, and always as Python's json reads it."""
 
 from __future__ import annotations
 
@@ -6,20 +6,24 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+_quick: Callable[[bytes], Any] | None
 try:
     from orjson import loads as _quick
 except ImportError:
-    _quick: Callable[[bytes], Any] = None
+    _quick = None
 
 
-def parse(line: bytes) -> Any:
-    """orjson refuses more (NaN, half of a pair of surrogates), so its refusal is not the last word."""
+def parse(line: bytes) -> tuple[Any, bool]:
+    """The value, and whether every text in it is known to be whole characters.
+
+    orjson makes sure of that. It refuses more than that (NaN, for one), so its refusal is not the last word.
+    """
     if _quick:
         try:
-            return _quick(line)
+            return _quick(line), True
         except ValueError:
             pass
-    return exactly(line)
+    return exactly(line), False
 
 
 def exactly(line: bytes) -> Any:

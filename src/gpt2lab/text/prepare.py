@@ -47,6 +47,7 @@ def prepare(
     held_out = settings.test + (settings.validation if isinstance(settings.validation, float) else 0)
     if held_out >= 1:
         raise UserError(f"validation and test take {held_out:.0%} of the documents, and nothing is left to train on")
+    hardware.keep_pages()
     with lock.locked(out.parent / f".{out.name}.lock"):
         if shards := find_shards(data):
             return _adopt(shards, out, tokenizer)

@@ -142,9 +142,10 @@ def _problem(folder: Path, about: dict[str, Any]) -> str | None:
 
 def _variant_and_seed(folder: Path, recipe: dict[str, Any]) -> tuple[str, int | None]:
     """A variant may itself be called `x-seed-1`: then it is one."""
-    if folder.name in (recipe.get("variants") or {}):
-        seeds = recipe.get("seeds") or [None]
-        return folder.name, seeds[0]
+    variants = recipe.get("variants") or {}
+    if folder.name in variants:
+        seeds = variants[folder.name].get("seeds") or recipe.get("seeds") or [None]
+        return folder.name, seeds[0] if isinstance(seeds, list) else seeds
     named = SEEDED.fullmatch(folder.name)
     return (named[1], int(named[2])) if named else (folder.name, None)
 

@@ -1,0 +1,89 @@
+"""What a recipe would do, as far as its settings say: printed before anything is done, without data or weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from gpt2lab.core import console, hardware
+from gpt2lab.core.console import counted
+from gpt2lab.model.config import GPT2Config
+from gpt2lab.study import facts, needs, rehearsal
+from gpt2lab.study.recipe import Recipe, seeds_of
+
+LONG = 3600  # seconds, after which a rehearsal is worth its minutes
+
+
+def plan(recipe: Recipe, device: str = "auto") -> dict[str, Any]:
+    """Nothing is written."""
+    here, config = hardware.choose_device(device), facts.config_of(recipe)
+    described, parameters = facts.describe_config(config)
+    found: dict[str, Any] = {
+        "data": recipe.data.source,
+        "tokenizer": recipe.data.tokenizer,
+        "base": recipe.base,
+        "parameters": parameters,
+        "seeds": list(recipe.seeds),
+        "published": recipe.published,
+    }
+    if recipe.synthesize:
+        console.say(f"synthesize: {counted(recipe.synthesize.count, 'text')} by {recipe.synthesize.recipe}")
+        found["synthesize"] = recipe.synthesize.as_dict()
+    if recipe.base is None:
+        console.say(f"prepare {recipe.data.source} with the tokenizer {recipe.data.tokenizer}")
+        console.say(f"pretrain: {described}")
+        found |= _pretraining(recipe, config, here)
+    else:
+        console.say(f"base {recipe.base}: {described}; data {recipe.data.source}")
+    if recipe.over:
+        console.say("search: " + "; ".join(f"{key} over {values}" for key, values in recipe.over.items()))
+        found["over"] = recipe.over
+    if recipe.variants:
+        console.say(f"tune {counted(len(recipe.variants), 'variant')}:")
+        found["variants"] = {name: facts.of_variant(recipe, name, config, here) for name in recipe.variants}
+        for name, about in found["variants"].items():
+            facts.say(name, about)
+    if recipe.measures:
+        console.say(
+            "measure: "
+            + "; ".join(f"{wanted.protocol} on {wanted.data or recipe.data.source}" for wanted in recipe.measures)
+        )
+    for what, said in recipe.published.items():
+        console.say(f"published: {what}: {said}")
+    found["at_least_seconds_in_all"] = _in_all(recipe, found)
+    return found
+
+
+def _pretraining(recipe: Recipe, config: GPT2Config, device: torch.device) -> dict[str, Any]:
+    assert recipe.train is not None
+    found = facts.pretraining(recipe, config)
+    rows, block, tokens = found["rows_a_step"], found["tokens_a_row"], found.get("tokens")
+    found |= needs.needs(config, found["parameters"], recipe.train, block, rows, tokens, device)
+    if tokens:
+        console.say(
+            f"   {counted(found['steps'], 'step')} of {counted(rows, 'row')} of {block} tokens: {tokens:,} tokens"
+        )
+    console.say(f"   {needs.wording(found)}")
+    return found
+
+
+def _in_all(recipe: Recipe, found: dict[str, Any]) -> float:
+    """Seconds of all trainings whose length is known; a trial of a search is one of the first variant."""
+    variants = found.get("variants", {})
+    seconds = found.get("at_least_seconds", 0.0) + sum(
+        about.get("at_least_seconds", 0.0) * len(seeds_of(recipe, name)) for name, about in variants.items()
+    )
+    if variants and (trials := facts.trials(recipe)):
+        seconds += trials * next(iter(variants.values())).get("at_least_seconds", 0.0)
+    if seconds:
+        unknown = "; trainings of unknown length come on top" if _some_unknown(recipe, found) else ""
+        console.say(f"in all: at least {console.duration(seconds)} here{unknown}")
+    if seconds > LONG and recipe.name in rehearsal.shipped():
+        console.say(f"try first: gpt2lab rehearse {recipe.name} --out REHEARSAL, a few minutes")
+    return seconds
+
+
+def _some_unknown(recipe: Recipe, found: dict[str, Any]) -> bool:
+    lengths = [about.get("at_least_seconds") for about in found.get("variants", {}).values()]
+    return None in lengths or (recipe.base is None and "at_least_seconds" not in found)

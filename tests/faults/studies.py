@@ -1,0 +1,83 @@
+"""A small study that is killed, with everything it has started, and run again to its end."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import yaml
+
+from command_line import gpt2lab
+
+RECIPE = {
+    "name": "small",
+    "question": "Does it come to the same end?",
+    "data": {"source": "builtin:fantasy", "tokenizer": "builtin"},
+    "prepare": {"vocabulary": 400, "validation": 0.1},
+    "model": {"layers": 1, "heads": 1, "width": 16, "context": 32},
+    "train": {"steps": 6, "batch_rows": 8, "precision": "fp32", "checkpoint_every": 2},
+    "synthesize": {"recipe": "fantasy-locations", "count": 12, "backend": "builtin"},
+    "tune": {
+        "data": {"source": "synthesized", "rows": "packed"},
+        "prepare": {"validation": 0.2, "test": 0.2},
+        "train": {"epochs": None, "steps": 6, "batch_rows": 4, "precision": "fp32", "checkpoint_every": 2},
+    },
+    "variants": {"full": {"method": "full"}, "soft": {"method": "prompt", "prompt": {"tokens": 2}}},
+    "over": {"train.learning_rate": "1e-3,1e-2"},
+    "measures": [
+        {"protocol": "perplexity/document", "data": "synthesized",
+         "settings": {"data.split": "test", "evaluate.context": 30}},
+        {"protocol": "text-quality", "data": "samples"},
+    ],
+    "prompts": ["<LOC>", "The market"],
+    "samples": {"max_new_tokens": 8},
+}  # fmt: skip
+MEASURED = re.compile(r"\(measured\)")
+
+
+def write_recipe(folder: Path) -> Path:
+    path = folder / "small.yaml"
+    path.write_text(yaml.safe_dump(RECIPE))
+    return path
+
+
+def run(recipe: Path, study: Path, die_after: float | None = None) -> bool:
+    """In a child of this process, which has imported everything; whether it came to its end."""
+    child = os.fork()
+    if child == 0:
+        os.setsid()  # what it starts dies with it
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+            os.dup2(nowhere.fileno(), sys.stderr.fileno())
+        code = 1
+        try:
+            code = gpt2lab("run", recipe, "--out", study)
+        finally:
+            os._exit(code)
+    if die_after is not None:
+        time.sleep(die_after)
+        os.killpg(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    return os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0
+
+
+def report(study: Path) -> str:
+    """As Markdown, without what is measured on a machine and differs from run to run."""
+    return "\n".join(_unmeasured((study / "report.md").read_text().splitlines()))
+
+
+def _unmeasured(lines: Sequence[str]) -> Iterator[str]:
+    columns: set[int] = set()
+    for line in lines:
+        if not line.startswith("|"):
+            columns = set()
+            yield line
+            continue
+        cells = line.split("|")
+        columns |= {place for place, cell in enumerate(cells) if MEASURED.search(cell)}
+        yield "|".join("" if place in columns else cell for place, cell in enumerate(cells))

@@ -1,0 +1,98 @@
+"""A study that writes its own data set, variants with seeds of their own, and one command a training."""
+
+import shlex
+
+import pytest
+import yaml
+
+from command_line import gpt2lab, last_json
+from gpt2lab.core import files, lines
+from gpt2lab.study import recipe as recipes
+from gpt2lab.study.report.facts import of_study
+
+MINE = {
+    "name": "mine",
+    "question": "Does it run?",
+    "data": {"source": "builtin:fantasy", "tokenizer": "builtin"},
+    "prepare": {"vocabulary": 400, "validation": 0.1},
+    "model": {"layers": 1, "heads": 1, "width": 16, "context": 32},
+    "train": {"steps": 2, "batch_rows": 8, "precision": "fp32"},
+    "synthesize": {"recipe": "fantasy-locations", "count": 12, "backend": "builtin"},
+    "tune": {
+        "data": {"source": "synthesized", "rows": "packed"},
+        "prepare": {"validation": 0.2, "test": 0.2},
+        "train": {"epochs": None, "steps": 2, "batch_rows": 4, "precision": "fp32"},
+    },
+    "variants": {"full": {"method": "full", "seeds": [1, 2]}, "lora": {"method": "lora"}},
+    "measures": [
+        {"protocol": "perplexity/document", "data": "synthesized", "settings": {"data.split": "test"}},
+        {"protocol": "forgetting", "data": "corpus", "settings": {"evaluate.limit": 5}},
+    ],
+}
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(MINE))
+    return path
+
+
+def test_a_study_writes_its_data_tunes_on_them_and_measures_on_their_held_out_part(recipe, tmp_path):
+    out = tmp_path / "study"
+    assert gpt2lab("run", recipe, "--out", out) == 0
+    written = list(lines.read(out / "synthesized" / "texts.jsonl"))
+    assert len(written) == 12
+    corpus = files.read_json(out / "synthesized" / "corpus" / "corpus.json")
+    assert set(corpus["splits"]) == {"train", "validation", "test"}
+    assert {folder.name for folder in (out / "runs").iterdir()} == {"base", "full-seed-1", "full-seed-2", "lora"}
+    stored = yaml.safe_load((out / "runs" / "lora" / "run.yaml").read_text())
+    assert stored["data"]["source"] == str((out / "synthesized" / "corpus").resolve())
+    variants = of_study(out).variants
+    assert [run.seed for run in variants["full"]] == [1, 2]
+    held_out = corpus["splits"]["test"]["documents"]
+    for runs in variants.values():
+        for run in runs:
+            (record,) = [found for found in run.records if found["protocol"].startswith("perplexity/document")]
+            assert len(record["items"]) == held_out
+
+
+def test_one_command_a_training_makes_the_study_that_one_command_makes(recipe, tmp_path, capsys):
+    out = tmp_path / "study"
+    assert gpt2lab("run", recipe, "--out", out, "--print-commands") == 0
+    commands = [shlex.split(line)[1:] for line in capsys.readouterr().out.splitlines()]
+    assert [command[command.index("--only") + 1] for command in commands] == ["base", "full", "full", "lora"]
+    assert not out.exists()
+    assert gpt2lab(*commands[0]) == 0
+    assert {folder.name for folder in (out / "runs").iterdir()} == {"base"}
+    for command in reversed(commands[1:]):  # in any order
+        assert gpt2lab(*command) == 0
+    assert {folder.name for folder in (out / "runs").iterdir()} == {"base", "full-seed-1", "full-seed-2", "lora"}
+    times = {path: path.stat().st_mtime_ns for path in out.glob("runs/*/run.json")}
+    assert gpt2lab("run", recipe, "--out", out) == 0
+    assert {path: path.stat().st_mtime_ns for path in out.glob("runs/*/run.json")} == times  # nothing was left to do
+
+
+def test_seeds_given_by_hand_keep_what_is_there(recipe):
+    mine = recipes.read(str(recipe), [])
+    assert recipes.run_name(mine, "lora", 1) == "lora"
+    assert recipes.run_name(mine, "lora", 2) == "lora-seed-2"
+    assert recipes.run_name(mine, "full", 1) == "full-seed-1"
+
+
+@pytest.mark.parametrize("seeds", ["[]", "[1.5]", "[a]"])
+def test_seeds_that_are_none_are_named_with_their_variant(recipe, tmp_path, capsys, seeds):
+    recipe.write_text(recipe.read_text().replace("    seeds:\n    - 1\n    - 2\n", f"    seeds: {seeds}\n"))
+    assert gpt2lab("run", recipe, "--out", tmp_path / "study") == 2
+    assert "variants.full.seeds" in capsys.readouterr().err
+
+
+def test_a_plan_says_what_every_training_takes(capsys):
+    assert gpt2lab("run", "from-scratch-fantasy", "--dry-run", "--json") == 0
+    said = capsys.readouterr()
+    found = last_json(said.out)
+    assert found["at_least_seconds"] > 3600
+    assert found["synthesize"]["count"] == 1000
+    assert all(about["memory"] > 1e9 and about["disk"] > 1e9 for about in found["variants"].values())
+    assert "try first: gpt2lab rehearse from-scratch-fantasy" in said.err
+    assert "on top" in said.err  # how many tokens a large model writes is not known before
