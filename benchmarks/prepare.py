@@ -33,7 +33,7 @@ from gpt2lab.text.settings import PrepareSettings  # noqa: E402
 
 OURS, THEIRS = "ours", "script around tiktoken"
 ROUNDS = 3
-COPIES = 12  # of the 86 MB of text, each with a first line of its own
+COPIES = 24  # of the 86 MB of text, each with a first line of its own
 FEW = 100  # documents, that cost no more than the start
 GIGABYTES_OF_10B_TOKENS = 44
 FORMS = ("parquet", "jsonl.zst")

@@ -16,7 +16,9 @@ def test_stages_variants_methods_and_measures_are_those_of_the_study(name):
     assert small.over == full.over
     assert small.untouched == full.untouched
     assert list(small.variants) == list(full.variants)
-    for variant in full.variants:
+    assert recipes.trained(small) == recipes.trained(full)
+    assert getattr(small.synthesize, "recipe", None) == getattr(full.synthesize, "recipe", None)
+    for variant in recipes.trained(full):
         wanted = recipes.tuning(full, variant, "base")
         found = recipes.tuning(small, variant, "base")
         assert (found.method, found.task) == (wanted.method, wanted.task)

@@ -24,6 +24,8 @@ MINE = {
         "train": {"epochs": None, "steps": 2, "batch_rows": 4, "precision": "fp32"},
     },
     "variants": {"full": {"method": "full", "seeds": [1, 2]}, "lora": {"method": "lora"}},
+    "prompts": ["<LOC>"],
+    "samples": {"max_new_tokens": 4},
     "measures": [
         {"protocol": "perplexity/document", "data": "synthesized", "settings": {"data.split": "test"}},
         {"protocol": "forgetting", "data": "corpus", "settings": {"evaluate.limit": 5}},
@@ -96,3 +98,32 @@ def test_a_plan_says_what_every_training_takes(capsys):
     assert all(about["memory"] > 1e9 and about["disk"] > 1e9 for about in found["variants"].values())
     assert "try first: gpt2lab rehearse from-scratch-fantasy" in said.err
     assert "on top" in said.err  # how many tokens a large model writes is not known before
+
+
+def test_a_model_may_stand_beside_as_it_is(recipe, tmp_path):
+    out, other = tmp_path / "study", tmp_path / "other"
+    assert gpt2lab("run", recipe, "--out", other, "--only", "base") == 0
+    mine = {
+        **MINE,
+        "variants": {
+            "lora": {"method": "lora"},
+            "a-stranger": {"base": str(other / "runs" / "base"), "untouched": True},
+        },
+    }
+    recipe.write_text(yaml.safe_dump(mine))
+    assert gpt2lab("run", recipe, "--out", out) == 0
+    assert not (out / "runs" / "a-stranger" / "run.json").exists()
+    assert (out / "runs" / "a-stranger" / "samples.jsonl").is_file()
+    stranger = of_study(out).variants["a-stranger"][0]
+    assert [record["protocol"].partition("@")[0] for record in stranger.records] == ["perplexity/document"]
+    assert ">a-stranger</h4>" in (out / "report.html").read_text()
+
+
+def test_what_is_untouched_has_no_settings(recipe, tmp_path, capsys):
+    mine = {
+        **MINE,
+        "variants": {"lora": {"method": "lora"}, "odd": {"base": "gpt2", "untouched": True, "method": "full"}},
+    }
+    recipe.write_text(yaml.safe_dump(mine))
+    assert gpt2lab("run", recipe, "--out", tmp_path / "study") == 2
+    assert "variants.odd" in capsys.readouterr().err

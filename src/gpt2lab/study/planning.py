@@ -10,7 +10,7 @@ from gpt2lab.core import console, hardware
 from gpt2lab.core.console import counted
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.study import facts, needs, rehearsal
-from gpt2lab.study.recipe import Recipe, seeds_of
+from gpt2lab.study.recipe import Recipe, seeds_of, trained
 
 LONG = 3600  # seconds, after which a rehearsal is worth its minutes
 
@@ -39,9 +39,9 @@ def plan(recipe: Recipe, device: str = "auto") -> dict[str, Any]:
     if recipe.over:
         console.say("search: " + "; ".join(f"{key} over {values}" for key, values in recipe.over.items()))
         found["over"] = recipe.over
-    if recipe.variants:
-        console.say(f"tune {counted(len(recipe.variants), 'variant')}:")
-        found["variants"] = {name: facts.of_variant(recipe, name, config, here) for name in recipe.variants}
+    if tuned := trained(recipe):
+        console.say(f"tune {counted(len(tuned), 'variant')}:")
+        found["variants"] = {name: facts.of_variant(recipe, name, config, here) for name in tuned}
         for name, about in found["variants"].items():
             facts.say(name, about)
     if recipe.measures:

@@ -73,7 +73,8 @@ class Recipe(Settings):
     tune: dict[str, Any] = Field(default_factory=dict)
     """Settings that all variants share."""
     variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """By name: the settings in which a tuning differs from the others, and its own `seeds`, where it has some."""
+    """By name: the settings in which a tuning differs from the others, and its own `seeds`, where it has some; or a
+    `base` and `untouched: true`, for a model that is measured as it is."""
     over: dict[str, str] = Field(default_factory=dict)
     """What is searched before the variants are trained, and for the first of them: setting → a,b,c or low..high."""
     search: SearchSettings = SearchSettings(retrain=False)
@@ -88,6 +89,15 @@ class Recipe(Settings):
     samples: SamplingSettings = SamplingSettings()
     published: dict[str, str] = Field(default_factory=dict)
     """What a write-up says of itself, with what it counts; shown beside our own numbers, never compared in silence."""
+
+
+def is_untouched(recipe: Recipe, variant: str) -> bool:
+    """A comparator that is measured, and not trained."""
+    return bool(recipe.variants[variant].get("untouched"))
+
+
+def trained(recipe: Recipe) -> list[str]:
+    return [name for name in recipe.variants if not is_untouched(recipe, name)]
 
 
 def seeds_of(recipe: Recipe, variant: str) -> tuple[int, ...]:
@@ -137,9 +147,12 @@ def read(name: str, overrides: list[str]) -> Recipe:
     recipe = strict.resolve(Recipe, file=find(name), overrides=overrides)
     if recipe.base is None and (recipe.model is None or recipe.train is None):
         raise UserError("a recipe names a base, or says how one is pretrained: model and train", place=name)
-    if recipe.base is not None and not recipe.variants:
+    if recipe.base is not None and not trained(recipe):
         raise UserError("a recipe with a base needs variants to tune", place=name)
-    for variant in recipe.variants:
+    for variant in trained(recipe):
         seeds_of(recipe, variant)
         tuning(recipe, variant, recipe.base or "")
+    for variant in set(recipe.variants) - set(trained(recipe)):
+        if set(recipe.variants[variant]) != {"base", "untouched"}:
+            raise UserError("what is untouched has a base and no settings", place=f"{name}, variants.{variant}")
     return recipe

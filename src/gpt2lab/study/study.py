@@ -20,7 +20,7 @@ from gpt2lab.generate.generate import generate
 from gpt2lab.model.reading import find_model, read_config, read_language_model
 from gpt2lab.study import measuring, report, stages
 from gpt2lab.study.pretrain import pretrain
-from gpt2lab.study.recipe import Recipe, run_name, seeds_of, tuning
+from gpt2lab.study.recipe import Recipe, is_untouched, run_name, seeds_of, trained, tuning
 from gpt2lab.study.run_folder import Intent
 from gpt2lab.study.search import search
 from gpt2lab.study.settings import Axis, CorpusSettings, RunSettings
@@ -55,9 +55,12 @@ def run(
     if recipe.base is None:
         measuring.measure(ready, base, Path(base), base, device)
     elif recipe.untouched:
-        _untouched(ready, base, out, device)
+        _as_it_is(ready, base, out / "runs" / "untouched", device)
     best = _searched(ready, base, out, device)
     for variant in chosen:
+        if is_untouched(recipe, variant):
+            _as_it_is(ready, recipe.variants[variant]["base"], out / "runs" / variant, device)
+            continue
         for seed in seeds or seeds_of(recipe, variant):
             _tuned(ready, variant, seed, base, best, out, device)
     return report.write(out)
@@ -66,8 +69,10 @@ def run(
 def commands(recipe: Recipe, name: str, out: Path, overrides: Sequence[str]) -> list[str]:
     """What all variants share first, and then one line a training, in any order and on any machine that sees `out`."""
     begin = ["gpt2lab", "run", name, "--out", str(out), *overrides]
-    trainings = [(variant, seed) for variant in recipe.variants for seed in seeds_of(recipe, variant)]
-    lines = [[*begin, "--only", BASE], *([*begin, "--only", v, "--seeds", str(seed)] for v, seed in trainings)]
+    lines = [[*begin, "--only", BASE]]
+    for variant in recipe.variants:
+        seeds = [] if is_untouched(recipe, variant) else seeds_of(recipe, variant)
+        lines += [[*begin, "--only", variant, "--seeds", str(seed)] for seed in seeds] or [[*begin, "--only", variant]]
     return [shlex.join(line) for line in lines]
 
 
@@ -118,7 +123,7 @@ def _searched(recipe: Recipe, base: str, out: Path, device: str) -> Point:
     """The best values of what is searched; nothing where nothing is."""
     if not recipe.over:
         return {}
-    first = tuning(recipe, next(iter(recipe.variants)), base).model_copy(update={"device": device})
+    first = tuning(recipe, trained(recipe)[0], base).model_copy(update={"device": device})
     axes = [Axis(key, values) for key, values in recipe.over.items()]
     return search(first, axes, recipe.search, out / "search")["best"]["point"]
 
@@ -159,10 +164,9 @@ def _why(done: subprocess.CompletedProcess[str]) -> str:
         return f"exit code {done.returncode}"
 
 
-def _untouched(recipe: Recipe, base: str, out: Path, device: str) -> None:
-    place = out / "runs" / "untouched"
-    _samples(recipe, base, place, device)
-    measuring.measure(recipe, base, place, base, device)
+def _as_it_is(recipe: Recipe, model: str, place: Path, device: str) -> None:
+    _samples(recipe, model, place, device)
+    measuring.measure(recipe, model, place, model, device)
 
 
 def _samples(recipe: Recipe, source: str, place: Path, device: str) -> None:
