@@ -106,4 +106,6 @@ def _next(model: str, names: list[str], data: str | None) -> str:
               "bits-per-byte": "perplexity/word", "hellaswag/completion": "hellaswag/harness"}  # fmt: skip
     if (other := others.get(names[-1])) and other not in names:
         return f"gpt2lab evaluate {shlex.quote(model)} --protocol {other} --data {shlex.quote(data or '')}"
+    if names[-1] == "labels":
+        return f'gpt2lab predict {shlex.quote(model)} --text "…"'
     return f'gpt2lab generate {shlex.quote(model)} --prompt "…"'

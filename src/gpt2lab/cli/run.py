@@ -151,6 +151,8 @@ def _run(
     if dry_run:
         console.result(planning.plan(chosen, device))
         return
+    if not (out / "study.json").is_file():
+        planning.plan(chosen, device)
     try:
         page = study.run(chosen, out, device, recipe.find(name).read_text("utf-8"), only, seeds)
     except Interrupted as stop:
