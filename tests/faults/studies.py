@@ -21,7 +21,7 @@ RECIPE = {
     "prepare": {"vocabulary": 400, "validation": 0.1},
     "model": {"layers": 1, "heads": 1, "width": 16, "context": 32},
     "train": {"steps": 6, "batch_rows": 8, "precision": "fp32", "checkpoint_every": 2},
-    "synthesize": {"recipe": "fantasy-locations", "count": 12, "backend": "builtin"},
+    "synthesize": {"recipe": "fantasy-locations", "count": 120, "backend": "builtin"},
     "tune": {
         "data": {"source": "synthesized", "rows": "packed"},
         "prepare": {"validation": 0.2, "test": 0.2},
@@ -30,7 +30,7 @@ RECIPE = {
     "variants": {"full": {"method": "full"}, "soft": {"method": "prompt", "prompt": {"tokens": 2}}},
     "over": {"train.learning_rate": "1e-3,1e-2"},
     "measures": [
-        {"protocol": "perplexity/document", "data": "synthesized",
+        {"protocol": "perplexity/word", "data": "synthesized",
          "settings": {"data.split": "test", "evaluate.context": 30}},
         {"protocol": "text-quality", "data": "samples"},
     ],

@@ -111,7 +111,7 @@ def test_a_recipe_of_ones_own_pretrains_searches_and_tunes(tmp_path, capsys):
     assert (out / "runs" / "full" / "run.json").stat().st_mtime_ns == before
     page = (out / "report.html").read_text()
     assert ">soft</h4>" in page
-    assert "too-many: failed: exit code" in page
+    assert "too-many: failed: soft tokens leave no room" in page
     measured = {name: protocols_in(out / "runs" / name) for name in ("base", "full", "soft")}
     assert "bits-per-byte@1" in measured["base"]
     assert "forgetting@1" not in measured["base"]

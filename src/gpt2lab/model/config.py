@@ -83,11 +83,15 @@ def parameter_count(config: GPT2Config) -> int:
     return body if config.tied_head else body + config.vocabulary * width
 
 
+def block_matrices(config: GPT2Config) -> int:
+    """Their numbers: attention's and the MLP's weights, without biases."""
+    return config.layers * (4 * config.width**2 + 2 * config.width * config.inner_width)
+
+
 def flops_per_token(config: GPT2Config, block: int) -> int:
     """Arithmetic that training cannot do without: every matrix forward and twice backward, attention's causal half."""
-    matrices = config.layers * (4 * config.width**2 + 2 * config.width * config.inner_width)
     head = (len(config.labels) or config.vocabulary) * config.width
-    return 6 * (matrices + head) + 6 * config.layers * config.width * block
+    return 6 * (block_matrices(config) + head) + 6 * config.layers * config.width * block
 
 
 def describe(config: GPT2Config) -> str:

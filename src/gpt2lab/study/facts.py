@@ -125,6 +125,8 @@ def _parameters(settings: TuneSettings, config: GPT2Config, labels: tuple[str, .
     from dataclasses import replace
 
     config = replace(config, labels=labels)
+    if settings.method == "qlora":  # the same numbers, without weights to pack
+        settings = settings.model_copy(update={"method": "lora"})
     with torch.device("meta"):
         model = GPT2Classifier(config) if labels else GPT2(config)
         methods.apply(settings, model, None)

@@ -42,7 +42,9 @@ def measure(recipe: Recipe, model: str, place: Path, base: str, device: str) -> 
 
 
 def settings_of(wanted: MeasureSettings) -> Evaluation:
-    """Checked before anything is trained."""
+    """Checked before anything is trained, and the protocols too."""
+    for name in wanted.protocols:
+        evaluate.family_of(name)
     overrides = [f"{key}={value}" for key, value in wanted.settings.items()]
     return strict.resolve(Evaluation, overrides=overrides)
 

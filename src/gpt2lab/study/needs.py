@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from gpt2lab.core import console, hardware
-from gpt2lab.model.config import GPT2Config, flops_per_token
+from gpt2lab.model.config import GPT2Config, block_matrices, flops_per_token
 from gpt2lab.study import announce
 from gpt2lab.train import memory
 from gpt2lab.train.settings import TrainSettings
@@ -23,9 +23,10 @@ def needs(
 ) -> dict[str, Any]:  # fmt: skip
     """Bytes, and seconds if this machine did nothing but the matrix products, at the rate that it reaches alone."""
     precision = hardware.choose_precision(_possible(train.precision, device), device)
-    count = memory.micro_batch(config, trainable, block, rows, train, precision, device)
+    packed = block_matrices(config) if method == "qlora" else 0
+    count = memory.micro_batch(config, trainable, block, rows, train, precision, device, packed)
     found: dict[str, Any] = {
-        "memory": memory.needed(config, trainable, count * block, train, precision, device.type),
+        "memory": memory.needed(config, trainable, count * block, train, precision, device.type, packed),
         "disk": announce.disk(config, trainable, train),
     }
     if tokens is not None:

@@ -8,6 +8,7 @@ import torch
 
 from gpt2lab.core import console, hardware
 from gpt2lab.core.console import counted
+from gpt2lab.core.errors import UserError
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.study import facts, needs, rehearsal
 from gpt2lab.study.recipe import Recipe, seeds_of, trained
@@ -41,9 +42,7 @@ def plan(recipe: Recipe, device: str = "auto") -> dict[str, Any]:
         found["over"] = recipe.over
     if tuned := trained(recipe):
         console.say(f"tune {counted(len(tuned), 'variant')}:")
-        found["variants"] = {name: facts.of_variant(recipe, name, config, here) for name in tuned}
-        for name, about in found["variants"].items():
-            facts.say(name, about)
+        found["variants"] = {name: _variant(recipe, name, config, here) for name in tuned}
     if recipe.measures:
         console.say(
             "measure: "
@@ -65,6 +64,17 @@ def _pretraining(recipe: Recipe, config: GPT2Config, device: torch.device) -> di
             f"   {counted(found['steps'], 'step')} of {counted(rows, 'row')} of {block} tokens: {tokens:,} tokens"
         )
     console.say(f"   {needs.wording(found)}")
+    return found
+
+
+def _variant(recipe: Recipe, name: str, config: GPT2Config, device: torch.device) -> dict[str, Any]:
+    """What cannot be trained is said, and stops nothing else: the study would show it as failed."""
+    try:
+        found = facts.of_variant(recipe, name, config, device)
+    except UserError as error:
+        console.warn(f"{name} cannot be trained: {error}")
+        return {"problem": error.cause}
+    facts.say(name, found)
     return found
 
 
