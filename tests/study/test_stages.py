@@ -43,13 +43,13 @@ def recipe(tmp_path):
 def test_a_study_writes_its_data_tunes_on_them_and_measures_on_their_held_out_part(recipe, tmp_path):
     out = tmp_path / "study"
     assert gpt2lab("run", recipe, "--out", out) == 0
-    written = list(lines.read(out / "synthesized" / "texts.jsonl"))
+    written = list(lines.read(out / "synthesis" / "texts.jsonl"))
     assert len(written) == 120
-    corpus = files.read_json(out / "synthesized" / "corpus" / "corpus.json")
+    corpus = files.read_json(out / "synthesized" / "corpus.json")
     assert set(corpus["splits"]) == {"train", "validation", "test"}
     assert {folder.name for folder in (out / "runs").iterdir()} == {"base", "full-seed-1", "full-seed-2", "lora"}
     stored = yaml.safe_load((out / "runs" / "lora" / "run.yaml").read_text())
-    assert stored["data"]["source"] == str((out / "synthesized" / "corpus").resolve())
+    assert stored["data"]["source"] == str((out / "synthesized").resolve())
     variants = of_study(out).variants
     assert [run.seed for run in variants["full"]] == [1, 2]
     held_out = corpus["splits"]["test"]["documents"]

@@ -36,6 +36,10 @@ def configure(mode: Mode) -> None:
     _state.warned.clear()
 
 
+def is_quiet() -> bool:
+    return _state.mode == "quiet"
+
+
 @contextlib.contextmanager
 def hushed() -> Iterator[None]:
     """Not a word inside: for what is done over and over, and has said once what there is to say."""

@@ -26,7 +26,7 @@ def written(wanted: SynthesizeSettings | None, out: Path) -> Path | None:
     if wanted is None:
         return None
     recipe = data_sets.read(wanted.recipe, [f"{key}={value}" for key, value in wanted.settings.items()])
-    rows = out / SYNTHESIZED / "texts.jsonl"
+    rows = out / "synthesis" / "texts.jsonl"
     console.say(f"synthesize: {wanted.count:,} texts by {wanted.recipe}, {wanted.backend}")
     synthesize(recipe, rows, wanted.count, backend=wanted.backend, max_cost=wanted.max_cost)
     return rows
@@ -36,7 +36,7 @@ def with_places(recipe: Recipe, texts: Path | None, base: str, out: Path) -> Rec
     """The recipe with folders where it says `corpus` or `synthesized`; what was written is prepared for this base."""
     places = {CORPUS: out / CORPUS} if recipe.base is None else {}
     if texts is not None:
-        places[SYNTHESIZED] = _prepared(recipe, texts, base, out / SYNTHESIZED / CORPUS)
+        places[SYNTHESIZED] = _prepared(recipe, texts, base, out / SYNTHESIZED)
     return _replaced(recipe, {name: str(place.resolve()) for name, place in places.items()})
 
 

@@ -139,7 +139,8 @@ def _tuned(recipe: Recipe, variant: str, seed: int, base: str, best: Point, out:
     console.say(f"variant {name}: {place}")
     goes_on = ["--resume"] if (place / "run.json").is_file() else [str(written)]
     command = [sys.executable, "-m", "gpt2lab", "finetune", *goes_on, "--out", str(place), "--json"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    progress = subprocess.DEVNULL if console.is_quiet() else None  # why it failed stands in its last line
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=progress, text=True, check=False)
     if done.returncode == INTERRUPTED:
         raise Interrupted(f"stopped in {name}, saved", f"gpt2lab run {recipe.name} --out {out}")
     if done.returncode:
