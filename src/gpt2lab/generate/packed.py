@@ -1,8 +1,9 @@
-"""Weights laid out once for products with few rows, which is what writing token after token does.
+"""Weights laid out once for many products, which is what writing and measuring do.
 
-On a CPU, `linear` reads weights for one row well and for eight badly; oneDNN's own layout is read well for both. With
-bf16 weights half as much is read. What is no product stays in fp32: norms, residual stream, and the attention, whose
-bf16 kernel takes many times as long there for one query as the fp32 one (benchmarks/NOTES.md).
+On a CPU, `linear` reads weights for one row well and for eight badly; oneDNN's own layout is read well for both, and is
+ahead for a thousand rows too. With bf16 weights half as much is read. What is no product stays in fp32: norms, residual
+stream, and the attention, whose bf16 kernel takes many times as long there for one query as the fp32 one
+(benchmarks/NOTES.md).
 """
 
 from __future__ import annotations
@@ -59,10 +60,20 @@ def weights_of(model: GPT2, precision: Precision, *, packed: bool = True) -> Wei
     """The model itself is left as it is; what can be shared with it is."""
     device = model.lm_head.weight.device
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    if not packed or device.type != "cpu" or not torch.backends.mkldnn.is_available():
+    if not packed or not can_pack(device, dtype):
         return _cast(model, dtype, precision)
-    transformer = _sharing(model.transformer, torch.float32)
-    fused = model.config.activation in TANH_GELU
+    real = model.lm_head.weight[: model.config.vocabulary]
+    return Weights(packed_blocks(model.transformer, dtype), PackedLinear(real, None, dtype), torch.float32, precision)
+
+
+def can_pack(device: torch.device, dtype: torch.dtype) -> bool:
+    return device.type == "cpu" and dtype in (torch.float32, torch.bfloat16) and torch.backends.mkldnn.is_available()
+
+
+def packed_blocks(given: Transformer, dtype: torch.dtype) -> Transformer:
+    """A copy around the same tensors but for the blocks' matrices."""
+    transformer = _sharing(given, torch.float32)
+    fused = given.config.activation in TANH_GELU
     for module in transformer.modules():
         if isinstance(module, Attention):
             module.c_attn, module.c_proj = _packed(module.c_attn, dtype), _packed(module.c_proj, dtype)
@@ -70,8 +81,7 @@ def weights_of(model: GPT2, precision: Precision, *, packed: bool = True) -> Wei
             module.c_fc, module.c_proj = _packed(module.c_fc, dtype, gelu=fused), _packed(module.c_proj, dtype)
             if fused and isinstance(module.c_fc, PackedLinear):
                 module.activation = nn.Identity()
-    real = model.lm_head.weight[: model.config.vocabulary]
-    return Weights(transformer.eval(), PackedLinear(real, None, dtype), torch.float32, precision)
+    return transformer.eval()
 
 
 def _packed(layer: nn.Module, dtype: torch.dtype, *, gelu: bool = False) -> Any:

@@ -1,8 +1,9 @@
-"""Hidden states become log-probabilities of chosen ids: a few rows at a time, in one buffer that is used again."""
+"""Hidden states become log-probabilities of chosen ids, a few rows at a time."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gpt2lab.generate.packed import PackedLinear, can_pack
 from gpt2lab.model.gpt2 import GPT2
 from gpt2lab.text.batches import Integers
 
@@ -18,12 +20,12 @@ CHUNK_BYTES = {"cpu": 64e6, "cuda": 1e9}  # of fp32 logits
 
 @dataclass
 class Head:
-    """Made once for many rows: it holds the weights in the precision of the blocks."""
+    """Made once for many rows."""
 
-    weight: Tensor  # (V, C), the ids that only pad included
+    product: Callable[[Tensor], Tensor]  # hidden states to logits, those of ids that only pad included
+    wide: torch.dtype  # what logits are in before anything is summed: fp32 or better
     vocabulary: int
     rows: int  # at once
-    logits: Tensor  # (rows, V), in fp32 or better
 
     @staticmethod
     def of(model: GPT2) -> Head:
@@ -35,12 +37,12 @@ class Head:
             weight = (weight.float() - mean).to(dtype)
         wide = torch.promote_types(dtype, torch.float32)
         rows = max(1, int(CHUNK_BYTES.get(weight.device.type, 1e9) / (4 * len(weight))))
-        logits = torch.empty(0, len(weight), dtype=wide, device=weight.device)
-        return Head(weight, model.config.vocabulary, rows, logits)
+        packed = PackedLinear(weight, None, dtype) if can_pack(weight.device, dtype) else None
+        return Head(packed or (lambda x_NC: x_NC @ weight.mT), wide, model.config.vocabulary, rows)
 
     def __call__(self, x_NC: Tensor, row_M: Integers, target_M: Integers) -> tuple[NDArray, NDArray[np.bool_]]:
         """log p(target) of each, and whether no id is likelier, nor as likely and earlier; `row_M` must not fall."""
-        values = self.logits.new_empty(len(target_M))
+        values = torch.empty(len(target_M), dtype=self.wide, device=x_NC.device)
         greedy = torch.zeros(len(target_M), dtype=torch.bool, device=x_NC.device)
         rows_M, targets_M = (torch.from_numpy(array).to(x_NC.device) for array in (row_M, target_M))
         starts = range(0, len(x_NC), self.rows)
@@ -53,13 +55,7 @@ class Head:
         return values.cpu().numpy(), greedy.cpu().numpy()
 
     def _log_probabilities(self, x_NC: Tensor) -> Tensor:
-        if len(self.logits) < min(len(x_NC), self.rows):
-            self.logits = self.logits.new_empty(len(x_NC), len(self.weight))
-        logits = self.logits[: len(x_NC)]
-        if x_NC.dtype == logits.dtype:
-            torch.mm(x_NC, self.weight.mT, out=logits)
-        else:
-            logits.copy_(torch.mm(x_NC, self.weight.mT))
+        logits = self.product(x_NC).to(self.wide)
         logits[:, self.vocabulary :] = -math.inf
         return torch.log_softmax(logits, dim=-1, out=logits)
 

@@ -17,8 +17,9 @@ from torch import Tensor
 from gpt2lab.core import hardware
 from gpt2lab.core.console import Progress, counted
 from gpt2lab.core.errors import UserError
+from gpt2lab.generate.packed import can_pack, packed_blocks
 from gpt2lab.measure.head import Head
-from gpt2lab.model.gpt2 import GPT2, check_ids
+from gpt2lab.model.gpt2 import GPT2, Transformer, check_ids
 from gpt2lab.text.batches import Integers
 from gpt2lab.train.processes import ALONE, Team
 
@@ -83,9 +84,9 @@ def score(
     was_training = model.training
     model.eval()
     with torch.inference_mode():
-        head = Head.of(model)
+        head, transformer = Head.of(model), _fast(model)
         for batch in list(_batches(rows, budget))[team.rank :: team.size]:
-            places, log_p, likeliest = _run(model, head, batch)
+            places, log_p, likeliest = _run(transformer, model.window, head, batch)
             values[places], greedy[places] = log_p, likeliest
             if progress:
                 progress.advance(sum(row.completes for row in batch))
@@ -158,10 +159,20 @@ def _batches(rows: list[_Row], budget: int) -> Iterator[list[_Row]]:
         yield batch
 
 
-def _run(model: GPT2, head: Head, batch: list[_Row]) -> tuple[Integers, NDArray, NDArray[np.bool_]]:
+def _fast(model: GPT2) -> Transformer:
+    """On a CPU with its matrices laid out for many products; norms, sums and attention are then in fp32 at least."""
+    weight = model.transformer.ln_f.weight
+    return (
+        packed_blocks(model.transformer, weight.dtype) if can_pack(weight.device, weight.dtype) else model.transformer
+    )
+
+
+def _run(
+    transformer: Transformer, window: int, head: Head, batch: list[_Row]
+) -> tuple[Integers, NDArray, NDArray[np.bool_]]:
     """The places of a batch's tokens among all that are scored, their log-probabilities, and which are likeliest."""
-    device = head.weight.device
-    shape = (len(batch), min(-(-batch[0].length // TILE) * TILE, model.window))
+    device = transformer.wte.weight.device
+    shape = (len(batch), min(-(-batch[0].length // TILE) * TILE, window))
     ids, positions, branch_of = np.zeros(shape, np.int64), np.zeros(shape, np.int64), np.full(shape, PADDING, np.int64)
     sources, targets, places = [], [], []
     for number, row in enumerate(batch):
@@ -180,7 +191,7 @@ def _run(model: GPT2, head: Head, batch: list[_Row]) -> tuple[Integers, NDArray,
     wanted, source = np.unique(np.concatenate(sources), return_inverse=True)
     order = np.argsort(source, kind="stable")
     plain = all(len(row.branches) == 1 for row in batch)
-    x_BTC = model.transformer(
+    x_BTC = transformer(
         torch.from_numpy(ids).to(device),
         None if plain else _who_sees_whom(torch.from_numpy(branch_of).to(device)),
         None if plain else torch.from_numpy(positions).to(device),
