@@ -1,6 +1,6 @@
 """python benchmarks/real_sets.py PLACE: a small model made here, on all of WikiText-2's test and HellaSwag.
 
-It shows protocols side by side on real data, and no skill: a model of seven million parameters that has read two
+It shows protocols side by side on real data, and no skill: a model of three million parameters that has read one
 million tokens of Wikipedia. PLACE keeps corpus and run. Needs GPT2LAB_REAL_DATA; about ten minutes on two idle cores.
 """
 
@@ -17,8 +17,8 @@ sys.path[0] = str(Path(__file__).parent.parent)
 
 from benchmarks.common import save, table  # noqa: E402
 
-MODEL = ["model.layers=4", "model.heads=4", "model.width=256", "model.context=256"]
-TRAIN = ["train.tokens=2000000", "train.batch_tokens=8192", "train.optimizer=muon", "train.learning_rate=3e-3",
+MODEL = ["model.layers=4", "model.heads=4", "model.width=128", "model.context=256"]
+TRAIN = ["train.tokens=1000000", "train.batch_tokens=8192", "train.optimizer=muon", "train.learning_rate=3e-3",
          "train.validate_every=0", "train.seed=1"]  # fmt: skip
 KEPT = ("protocol", "value", "interval", "counts", "accuracy", "accuracy_interval", "accuracy_normalised",
         "accuracy_normalised_interval", "settings", "seconds")  # fmt: skip

@@ -52,3 +52,16 @@ def test_one_goes_from_end_to_end_and_is_not_done_twice(tmp_path, capsys):
     capsys.readouterr()
     assert gpt2lab("rehearse", "fineweb-124m", "--out", tmp_path / "study") == 0
     assert "already finished" in capsys.readouterr().out
+
+
+def test_a_rehearsal_in_which_something_failed_has_failed(tmp_path, monkeypatch, capsys):
+    page = tmp_path / "report.html"
+
+    def fails(*_):
+        (tmp_path / "runs" / "lora").mkdir(parents=True)
+        files.write_json(tmp_path / "runs" / "lora" / "failed.json", {"reason": "a typo"})
+        return page
+
+    monkeypatch.setattr("gpt2lab.study.study.run", fails)
+    assert gpt2lab("rehearse", "fineweb-124m", "--out", tmp_path) == 1
+    assert "not all could be trained: lora" in capsys.readouterr().err

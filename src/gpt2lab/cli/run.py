@@ -89,7 +89,7 @@ def rehearse(
     Example: gpt2lab rehearse agnews --out studies/agnews-rehearsal
     """
     from gpt2lab.core import console
-    from gpt2lab.core.errors import Interrupted
+    from gpt2lab.core.errors import Failed, Interrupted
 
     prepare_console(json, quiet)
     (name,), overrides = only_values(arguments, "one NAME")
@@ -102,6 +102,8 @@ def rehearse(
     except Interrupted as stop:
         raise Interrupted(stop.saved, f"gpt2lab rehearse {name} --out {place}") from None
     console.say(f"report: {page}")
+    if failed := [path.parent.name for path in sorted(place.glob("runs/*/failed.json"))]:
+        raise Failed(f"not all could be trained: {', '.join(failed)}", place=page, way_out="the report says why")
     console.next_command(f"gpt2lab run {name} --out STUDY --dry-run")
     console.result({"study": str(place), "report": str(page)})
 
