@@ -33,12 +33,12 @@ def corpus_for(settings: TuneSettings, tokenizer_place: Path) -> Corpus:
     out = files.home() / "corpora" / name
     console.say(f"data: {source}, prepared with the base's tokenizer in {out}")
     out.parent.mkdir(parents=True, exist_ok=True)
-    return prepare(source, out, str(kept_tokenizer(tokenizer)), settings.prepare, columns=columns, local=local)
+    kept = kept_tokenizer(tokenizer, files.home() / "tokenizers" / tokenizer.hash[:16])
+    return prepare(source, out, str(kept), settings.prepare, columns=columns, local=local)
 
 
-def kept_tokenizer(tokenizer: Tokenizer) -> Path:
+def kept_tokenizer(tokenizer: Tokenizer, kept: Path) -> Path:
     """A copy whose address stays the same when the base is reached by another path."""
-    kept = files.home() / "tokenizers" / tokenizer.hash[:16]
     if not kept.is_dir():
         kept.parent.mkdir(parents=True, exist_ok=True)
         with files.new_folder(kept) as beside:

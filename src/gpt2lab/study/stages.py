@@ -36,15 +36,15 @@ def with_places(recipe: Recipe, texts: Path | None, base: str, out: Path) -> Rec
     """The recipe with folders where it says `corpus` or `synthesized`; what was written is prepared for this base."""
     places = {CORPUS: out / CORPUS} if recipe.base is None else {}
     if texts is not None:
-        places[SYNTHESIZED] = _prepared(recipe, texts, base, out / SYNTHESIZED)
+        places[SYNTHESIZED] = _prepared(recipe, texts, base, out.resolve() / SYNTHESIZED)
     return _replaced(recipe, {name: str(place.resolve()) for name, place in places.items()})
 
 
 def _prepared(recipe: Recipe, texts: Path, base: str, folder: Path) -> Path:
     own = recipe.tune.get("prepare") or {}
     settings = strict.resolve(PrepareSettings, values=strict.merged(recipe.prepare.as_dict(), own))
-    tokenizer = tokenizers.load(find_model(base))
-    return prepare(str(texts), folder, str(kept_tokenizer(tokenizer)), settings).folder
+    tokenizer = kept_tokenizer(tokenizers.load(find_model(base)), texts.resolve().parent / "tokenizer")
+    return prepare(str(texts), folder, str(tokenizer), settings).folder
 
 
 def _replaced(recipe: Recipe, places: Mapping[str, str]) -> Recipe:
