@@ -79,5 +79,7 @@ def _unmeasured(lines: Sequence[str]) -> Iterator[str]:
             yield line
             continue
         cells = line.split("|")
+        if MEASURED.search(cells[1]):  # a row that follows from what was measured
+            continue
         columns |= {place for place, cell in enumerate(cells) if MEASURED.search(cell)}
         yield "|".join("" if place in columns else cell for place, cell in enumerate(cells))
