@@ -195,7 +195,8 @@ def text_study(
         for n, (rate, best) in enumerate((("1e-4", 3.5), ("1e-3", 3.2)), 1)
     ]
     files.write_json(
-        folder / "search" / "result.json", {"watched": "validation_loss", "trials": trials, "best": trials[1]}
+        folder / "searches" / names[0] / "result.json",
+        {"watched": "validation_loss", "trials": trials, "best": trials[1]},
     )
     return folder
 

@@ -13,20 +13,14 @@ from pathlib import Path
 import yaml
 
 from command_line import gpt2lab
+from small_recipe import RECIPE, TRAIN
 
-RECIPE = {
-    "name": "small",
+STEPS = {"steps": 6, "checkpoint_every": 2}
+KILLED = {
+    **RECIPE,
     "question": "Does it come to the same end?",
-    "data": {"source": "builtin:fantasy", "tokenizer": "builtin"},
-    "prepare": {"vocabulary": 400, "validation": 0.1},
-    "model": {"layers": 1, "heads": 1, "width": 16, "context": 32},
-    "train": {"steps": 6, "batch_rows": 8, "precision": "fp32", "checkpoint_every": 2},
-    "synthesize": {"recipe": "fantasy-locations", "count": 120, "backend": "builtin"},
-    "tune": {
-        "data": {"source": "synthesized", "rows": "packed"},
-        "prepare": {"validation": 0.2, "test": 0.2},
-        "train": {"epochs": None, "steps": 6, "batch_rows": 4, "precision": "fp32", "checkpoint_every": 2},
-    },
+    "train": {**RECIPE["train"], **STEPS},
+    "tune": {**RECIPE["tune"], "train": {**TRAIN, **STEPS}},
     "variants": {"full": {"method": "full"}, "soft": {"method": "prompt", "prompt": {"tokens": 2}}},
     "over": {"train.learning_rate": "1e-3,1e-2"},
     "measures": [
@@ -42,7 +36,7 @@ MEASURED = re.compile(r"\(measured\)")
 
 def write_recipe(folder: Path) -> Path:
     path = folder / "small.yaml"
-    path.write_text(yaml.safe_dump(RECIPE))
+    path.write_text(yaml.safe_dump(KILLED))
     return path
 
 

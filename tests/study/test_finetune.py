@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -92,6 +93,19 @@ def test_data_by_name_is_prepared_once_with_the_bases_tokenizer(place, tmp_path,
     (corpus,) = (tmp_path / "home" / "corpora").glob("*/corpus.json")
     base = open_corpus(place / "text").manifest["tokenizer"]["hash"]
     assert files.read_json(corpus)["tokenizer"]["hash"] == base
+
+
+def test_sources_are_mixed_by_weight_and_each_is_looked_at(place, tmp_path, capsys):
+    mixed = ["data.also=builtin:topics", "prepare.weights=3,1", "train.validate_every=2"]
+    assert tune(place, tmp_path / "run", "lora", "builtin:fantasy", *mixed) == 0
+    run = files.read_json(tmp_path / "run" / "run.json")
+    parts = open_corpus(Path(run["corpus_folder"])).manifest["mixture"]
+    assert [part["weight"] for part in parts] == [3, 1]
+    assert "no validation split" not in capsys.readouterr().err
+    assert len(list((tmp_path / "run" / "results").glob("perplexity-blocks*.json"))) == 2
+    given = ["--base", place / "base", "--method", "full", "--out", tmp_path / "no", *SHORT]
+    assert gpt2lab("finetune", *given, "--data", place / "text", *mixed) == 2
+    assert "cannot be mixed" in capsys.readouterr().err
 
 
 def test_data_from_a_file_with_named_columns(place, tmp_path):

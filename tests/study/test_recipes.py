@@ -39,8 +39,19 @@ def test_wikitext2_medium_is_the_published_training(planned):
     assert (published["rows_a_step"], published["tokens_a_row"], published["epochs"]) == (8, 512, 3)
 
 
+@pytest.mark.real_data
+def test_where_wikitext_lies_here_the_plan_counts_its_blocks_and_steps(planned, real_data):
+    """The write-up's 4,671 and 1,752 leave out remainders and end-of-text."""
+    here = [f"data.local={real_data / 'wikitext-2'}", f"data.tokenizer={real_data / 'gpt2-bpe'}"]
+    published = planned("wikitext2-medium", "data.source=wikitext-2-tokenised", *here)["variants"]["as-published"]
+    assert (published["rows"], published["steps"]) == (4674, 1753)
+
+
 def test_wikitext2_full_and_lora(planned):
-    variants = planned("wikitext2-full-vs-lora")["variants"]
+    facts = planned("wikitext2-full-vs-lora")
+    trials = {name: len(over["train.learning_rate"].split(",")) for name, over in facts["searches"].items()}
+    assert trials == {"full": 5, "lora": 5, "lora-all": 5}  # no rate is given: each is searched with the same budget
+    variants = facts["variants"]
     assert variants["full"]["trainable"] == 124_439_808
     assert variants["lora"]["trainable"] == 294_912
     assert variants["lora-all"]["trainable"] == 1_179_648
@@ -49,7 +60,7 @@ def test_wikitext2_full_and_lora(planned):
 def test_from_scratch_fantasy(planned):
     facts = planned("from-scratch-fantasy")
     assert (facts["parameters"], facts["steps"], facts["warmup_steps"]) == (124_439_808, 19_073, 200)
-    assert len(facts["over"]["train.learning_rate"].split(",")) == 6
+    assert len(facts["searches"]["full"]["train.learning_rate"].split(",")) == 6
     assert facts["variants"]["full"]["rows_a_step"] == 64
 
 
@@ -101,7 +112,7 @@ def test_a_recipe_of_ones_own_pretrains_searches_and_tunes(tmp_path, capsys):
     assert "full: hellaswag/harness was not measured" in said
     assert (out / "runs" / "too-many" / "failed.json").is_file()
     assert read_model(out / "runs" / "soft").transformer.soft_tokens == 2
-    best = files.read_json(out / "search" / "result.json")["best"]["point"]["train.learning_rate"]
+    best = files.read_json(out / "searches" / "full" / "result.json")["best"]["point"]["train.learning_rate"]
     stored = yaml.safe_load((out / "runs" / "full" / "run.yaml").read_text())
     assert stored["train"]["learning_rate"] == float(best)
     before = (out / "runs" / "full" / "run.json").stat().st_mtime_ns

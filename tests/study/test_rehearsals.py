@@ -13,7 +13,9 @@ from gpt2lab.study import rehearsal
 def test_stages_variants_methods_and_measures_are_those_of_the_study(name):
     full, (small, _) = recipes.read(name, []), rehearsal.read(name)
     assert (small.base is None) == (full.base is None)
-    assert small.over == full.over
+    assert recipes.searches(small) == recipes.searches(full)
+    assert small.probe.protocols == full.probe.protocols
+    assert small.draws == full.draws
     assert small.untouched == full.untouched
     assert list(small.variants) == list(full.variants)
     assert recipes.trained(small) == recipes.trained(full)

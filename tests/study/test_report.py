@@ -10,6 +10,7 @@ import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
+import yaml
 
 import studies
 from gpt2lab.core import files, lines
@@ -173,7 +174,7 @@ def test_nothing_is_asked_of_the_network_and_the_page_is_small(page):
 
 def test_charts_stand_beside_the_page_as_svg_png_and_csv(study, page):
     drawn = re.findall(r'class="chart" data-name="([^"]+)"', page)
-    assert {"target", "gain-forgetting", "loss-tuning", "loss-pretraining", "rate-tuning", "search", "quality"} <= {
+    assert {"target", "gain-forgetting", "loss-tuning", "loss-pretraining", "rate-tuning", "search-0", "quality"} <= {
         *drawn
     }
     for name in drawn:
@@ -308,3 +309,27 @@ def test_where_there_is_no_study_the_way_out_is_said(tmp_path):
 def test_perplexity_change_is_the_exponential_of_the_difference(study, page):
     found = against.all_against(target_of(study), "base")["full"]
     assert f"−{1 - math.exp(found.items.value):.1%} perplexity" in words(page)
+
+
+def test_hellaswag_while_pretraining_is_drawn_with_the_published_lines_of_its_protocol_and_items(tmp_path):
+    def drawn(name, items):
+        place = studies.text_study(tmp_path / name)
+        base = place / "runs" / "base"
+        looks = list(lines.read(base / "metrics.jsonl"))
+        for line in looks[99::100]:
+            line["hellaswag/completion/accuracy_normalised"] = 0.25 + line["step"] / 1e4
+            line["hellaswag/completion/items"] = items
+        files.write_text(base / "metrics.jsonl", "".join(lines.encode(line) for line in looks))
+        settings = yaml.safe_load((base / "run.yaml").read_text())
+        files.write_text(base / "run.yaml", yaml.safe_dump({**settings, "probe": {"data": "hellaswag"}}))
+        report.write(place)
+        with (place / "figures" / "probe-pretraining-0.csv").open() as file:
+            return list(csv.DictReader(file))
+
+    rows = drawn("all", 10_042)
+    curve = [(float(row["step"]), float(row["accuracy normalised"])) for row in rows if row["series"] == "base"]
+    assert curve == [(100, 0.26), (200, 0.27), (300, 0.28), (400, 0.29)]
+    levels = {row["series"] for row in rows} - {"base"}
+    assert any(name.startswith("gpt2, published 29.55") for name in levels)
+    assert any(name.startswith("GPT-3 small, not comparable 33.70") for name in levels)
+    assert {row["series"] for row in drawn("some", 300)} == {"base"}  # other items: no line may stand beside

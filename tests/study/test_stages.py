@@ -1,5 +1,6 @@
 """A study that writes its own data set, variants with seeds of their own, and one command a training."""
 
+import re
 import shlex
 
 import pytest
@@ -9,34 +10,13 @@ from command_line import gpt2lab, last_json
 from gpt2lab.core import files, lines
 from gpt2lab.study import recipe as recipes
 from gpt2lab.study.report.facts import of_study
-
-MINE = {
-    "name": "mine",
-    "question": "Does it run?",
-    "data": {"source": "builtin:fantasy", "tokenizer": "builtin"},
-    "prepare": {"vocabulary": 400, "validation": 0.1},
-    "model": {"layers": 1, "heads": 1, "width": 16, "context": 32},
-    "train": {"steps": 2, "batch_rows": 8, "precision": "fp32"},
-    "synthesize": {"recipe": "fantasy-locations", "count": 120, "backend": "builtin"},
-    "tune": {
-        "data": {"source": "synthesized", "rows": "packed"},
-        "prepare": {"validation": 0.2, "test": 0.2},
-        "train": {"epochs": None, "steps": 2, "batch_rows": 4, "precision": "fp32"},
-    },
-    "variants": {"full": {"method": "full", "seeds": [1, 2]}, "lora": {"method": "lora"}},
-    "prompts": ["<LOC>"],
-    "samples": {"max_new_tokens": 4},
-    "measures": [
-        {"protocol": "perplexity/word", "data": "synthesized", "settings": {"data.split": "test"}},
-        {"protocol": "forgetting", "data": "corpus", "settings": {"evaluate.limit": 5}},
-    ],
-}
+from small_recipe import RECIPE
 
 
 @pytest.fixture
 def recipe(tmp_path):
     path = tmp_path / "mine.yaml"
-    path.write_text(yaml.safe_dump(MINE))
+    path.write_text(yaml.safe_dump(RECIPE))
     return path
 
 
@@ -104,7 +84,7 @@ def test_a_model_may_stand_beside_as_it_is(recipe, tmp_path):
     out, other = tmp_path / "study", tmp_path / "other"
     assert gpt2lab("run", recipe, "--out", other, "--only", "base") == 0
     mine = {
-        **MINE,
+        **RECIPE,
         "variants": {
             "lora": {"method": "lora"},
             "a-stranger": {"base": str(other / "runs" / "base"), "untouched": True},
@@ -121,7 +101,7 @@ def test_a_model_may_stand_beside_as_it_is(recipe, tmp_path):
 
 def test_what_is_untouched_has_no_settings(recipe, tmp_path, capsys):
     mine = {
-        **MINE,
+        **RECIPE,
         "variants": {"lora": {"method": "lora"}, "odd": {"base": "gpt2", "untouched": True, "method": "full"}},
     }
     recipe.write_text(yaml.safe_dump(mine))
@@ -134,3 +114,51 @@ def test_a_protocol_that_is_none_is_named_before_anything_is_made(recipe, tmp_pa
     assert gpt2lab("run", recipe, "--out", tmp_path / "study") == 2
     assert "did you mean perplexity/word" in capsys.readouterr().err
     assert not (tmp_path / "study").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [("synthesized", {"synthesize": None}), ("corpus", {"base": "gpt2", "model": None, "train": None})],
+)
+def test_data_that_the_study_does_not_make_are_missed_at_once(recipe, tmp_path, capsys, name, changes):
+    recipe.write_text(yaml.safe_dump({**RECIPE, **changes}))
+    assert gpt2lab("run", recipe, "--out", tmp_path / "study") == 2
+    assert f"{name} names what" in capsys.readouterr().err
+    assert not (tmp_path / "study").exists()
+
+
+def test_each_variant_may_be_searched_by_itself_and_each_prompt_drawn_several_times(recipe, tmp_path):
+    mine = {
+        **RECIPE,
+        "variants": {
+            "full": {"method": "full", "over": {"train.learning_rate": "1e-4,1e-2"}},
+            "lora": {"method": "lora", "over": {"train.learning_rate": "1e-4,3e-2"}},
+        },
+        "draws": 3,
+        "measures": [],
+    }
+    recipe.write_text(yaml.safe_dump(mine))
+    out = tmp_path / "study"
+    assert gpt2lab("run", recipe, "--out", out) == 0
+    for name, rates in (("full", {1e-4, 1e-2}), ("lora", {1e-4, 3e-2})):
+        found = files.read_json(out / "searches" / name / "result.json")
+        assert {float(trial["point"]["train.learning_rate"]) for trial in found["trials"]} == rates
+        stored = yaml.safe_load((out / "runs" / name / "run.yaml").read_text())
+        assert stored["train"]["learning_rate"] == float(found["best"]["point"]["train.learning_rate"])
+        assert [row["sample"] for row in lines.read(out / "runs" / name / "samples.jsonl")] == [0, 1, 2]
+    page = (out / "report.html").read_text()
+    assert "The search over train.learning_rate, with lora" in page
+    assert re.search(r'data-bits title="\d+\.\d bits"', page)  # of each token that was written
+
+
+def test_what_cannot_be_trained_has_no_length_that_could_be_unknown(recipe, capsys):
+    mine = {
+        **RECIPE,
+        "tune": {**RECIPE["tune"], "data": {"source": "builtin:fantasy"}},
+        "variants": {"lora": {"method": "lora"}, "too-many": {"method": "prompt", "prompt": {"tokens": 32}}},
+    }
+    recipe.write_text(yaml.safe_dump(mine))
+    assert gpt2lab("run", recipe, "--dry-run") == 0
+    said = capsys.readouterr().err
+    assert "too-many cannot be trained" in said
+    assert "on top" not in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -158,7 +159,8 @@ def _run(
     try:
         page = study.run(chosen, out, device, recipe.find(name).read_text("utf-8"), only, seeds)
     except Interrupted as stop:
-        again = " ".join(["gpt2lab run", name, "--out", str(out), *overrides])
+        asked = [*(["--only", only] if only else []), *(["--seeds", ",".join(map(str, seeds))] if seeds else [])]
+        again = shlex.join(["gpt2lab", "run", name, "--out", str(out), *asked, *overrides])
         raise Interrupted(stop.saved, again) from None
     console.say(f"report: {page}")
     if chosen.base is None:

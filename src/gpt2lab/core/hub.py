@@ -80,6 +80,11 @@ def fetch(repository: str, patterns: Sequence[str], *, kind: Kind = "model", rev
     return _bring(snapshot, wanted, " or ".join(patterns))
 
 
+def is_cached(repository: str, kind: Kind) -> bool:
+    """Whether anything of it is here, without asking the Hub."""
+    return bool(NAME.fullmatch(repository)) and _cached(Source(repository, kind, "main", endpoint_now())) is not None
+
+
 @dataclass
 class _Snapshot:
     source: Source

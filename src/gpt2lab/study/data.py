@@ -9,15 +9,21 @@ from gpt2lab.core.errors import UserError
 from gpt2lab.study.settings import TuneSettings
 from gpt2lab.text import tokenizer as tokenizers
 from gpt2lab.text.corpus import Corpus, is_corpus, open_corpus
+from gpt2lab.text.mixture import prepare_mixture
 from gpt2lab.text.prepare import prepare
 from gpt2lab.text.settings import ColumnSettings
 from gpt2lab.text.sources import chosen_columns, open_source
 from gpt2lab.text.tokenizer import Tokenizer
 
 
-def corpus_for(settings: TuneSettings, tokenizer_place: Path) -> Corpus:
+def corpus_for(settings: TuneSettings, tokenizer_place: str | Path) -> Corpus:
     """The corpus folder itself, or one under the cache whose name follows from source, settings and tokenizer."""
     source, tokenizer = settings.data.source, tokenizers.load(tokenizer_place)
+    if is_corpus(Path(source)) and settings.data.also:
+        raise UserError(
+            "a corpus that is prepared cannot be mixed with more", place="data.also",
+            way_out=f"mix when preparing: gpt2lab prepare DATA {' '.join(settings.data.also)} prepare.weights=…",
+        )  # fmt: skip
     if is_corpus(Path(source)):
         corpus = open_corpus(Path(source))
         if corpus.manifest["tokenizer"]["hash"] != tokenizer.hash:
@@ -28,12 +34,15 @@ def corpus_for(settings: TuneSettings, tokenizer_place: Path) -> Corpus:
         return corpus
     columns = ColumnSettings(**settings.data.model_dump(include=set(ColumnSettings.model_fields)))
     local = Path(settings.data.local) if settings.data.local else None
-    found = open_source(source, local, chosen_columns(columns)).describe()
-    name = files.fingerprint([found, settings.prepare.as_dict(), tokenizer.hash])[:16]
+    sources = [source, *settings.data.also]
+    found = [open_source(one, local, chosen_columns(columns)).describe() for one in sources]
+    name = files.fingerprint([*found, settings.prepare.as_dict(), tokenizer.hash])[:16]
     out = files.home() / "corpora" / name
-    console.say(f"data: {source}, prepared with the base's tokenizer in {out}")
+    console.say(f"data: {' and '.join(sources)}, prepared with the base's tokenizer in {out}")
     out.parent.mkdir(parents=True, exist_ok=True)
     kept = kept_tokenizer(tokenizer, files.home() / "tokenizers" / tokenizer.hash[:16])
+    if settings.data.also:
+        return prepare_mixture(sources, out, str(kept), settings.prepare, columns=columns, local=local)
     return prepare(source, out, str(kept), settings.prepare, columns=columns, local=local)
 
 

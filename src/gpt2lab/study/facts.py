@@ -13,9 +13,9 @@ from gpt2lab.core.console import counted
 from gpt2lab.model.config import GPT2_VOCABULARY, SIZES, GPT2Config, describe, parameter_count
 from gpt2lab.model.gpt2 import GPT2, GPT2Classifier
 from gpt2lab.model.reading import HUB_NAMES, find_model, read_config
-from gpt2lab.study import methods, needs
-from gpt2lab.study.recipe import Recipe, seeds_of, tuning
-from gpt2lab.study.settings import Axis, TuneSettings
+from gpt2lab.study import at_hand, methods, needs
+from gpt2lab.study.recipe import Recipe, searched_with, searches, seeds_of, tuning
+from gpt2lab.study.settings import TuneSettings
 from gpt2lab.text import named
 from gpt2lab.text.corpus import is_corpus, open_corpus
 from gpt2lab.train import groups
@@ -59,12 +59,13 @@ def of_variant(recipe: Recipe, name: str, config: GPT2Config, device: torch.devi
         "parameters": total,
         "trainable": trainable,
         "learning_rate": train.learning_rate,
+        "searched": [axis.key for axis in searches(recipe).get(searched_with(recipe, name) or "", [])],
         "rows_a_step": rows_a_step,
         "tokens_a_row": block,
         "epochs": train.epochs,
         "seeds": list(seeds_of(recipe, name)),
     }
-    rows, tokens = _rows(settings, block), None
+    rows, tokens = _rows(settings, recipe.data.tokenizer, block), None
     known = limits(train, rows, rows_a_step, block)
     if known and (rows is not None or not train.epochs):
         steps = min(known.values())
@@ -73,17 +74,20 @@ def of_variant(recipe: Recipe, name: str, config: GPT2Config, device: torch.devi
     return found | needs.needs(config, trainable, train, block, rows_a_step, tokens, device, settings.method)
 
 
-def trials(recipe: Recipe) -> int:
-    """Of the search; a grid is tried whole."""
-    if not recipe.over:
-        return 0
-    axes = [Axis(key, values) for key, values in recipe.over.items()]
-    return math.prod(len(axis.values) for axis in axes) if all(axis.values for axis in axes) else recipe.search.trials
+def trials(recipe: Recipe) -> dict[str, int]:
+    """Of each search; a grid is tried whole."""
+    return {
+        name: math.prod(len(axis.values) for axis in axes)
+        if all(axis.values for axis in axes)
+        else recipe.search.trials
+        for name, axes in searches(recipe).items()
+    }
 
 
 def say(name: str, found: dict[str, Any]) -> None:
     size = f"{found['trainable']:,} of {found['parameters']:,} parameters move"
-    console.say(f"   {name}: {found['method']} on {found['base']}, {size}, rate {found['learning_rate']:g}")
+    rate = "the search's rate" if "train.learning_rate" in found["searched"] else f"rate {found['learning_rate']:g}"
+    console.say(f"   {name}: {found['method']} on {found['base']}, {size}, {rate}")
     length = f"{found['epochs']:g} epochs" if found["epochs"] else ""
     if "steps" in found:
         over = f" over {counted(found['rows'], 'row')}" if found["rows"] else ""
@@ -137,12 +141,11 @@ def _parameters(settings: TuneSettings, config: GPT2Config, labels: tuple[str, .
     return every.count(config.vocabulary), moving.count(config.vocabulary)
 
 
-def _rows(settings: TuneSettings, block: int) -> int | None:
-    """Of training, where it is known without reading: of a corpus, or by a named set's published count."""
-    source = settings.data.source
-    if is_corpus(Path(source)):
-        split = open_corpus(Path(source)).split("train")
-        return len(split.starts) if settings.task == "labels" else -(-(split.tokens - 1) // block)
+def _rows(settings: TuneSettings, tokenizer: str, block: int) -> int | None:
+    """Of training, where the data are at hand, or by a named set's published count."""
+    counted_here, source = at_hand.rows(settings, tokenizer, block), settings.data.source
+    if counted_here is not None:
+        return counted_here
     published = named.SETS[source].documents if source in named.SETS else None
     if published and settings.task == "labels" and isinstance(settings.prepare.validation, float):
         return round(published["train"] * (1 - settings.prepare.validation))

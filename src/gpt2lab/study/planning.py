@@ -11,7 +11,7 @@ from gpt2lab.core.console import counted
 from gpt2lab.core.errors import UserError
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.study import facts, needs, rehearsal
-from gpt2lab.study.recipe import Recipe, seeds_of, trained
+from gpt2lab.study.recipe import Recipe, searches, seeds_of, trained
 
 LONG = 3600  # seconds, after which a rehearsal is worth its minutes
 
@@ -37,9 +37,10 @@ def plan(recipe: Recipe, device: str = "auto") -> dict[str, Any]:
         found |= _pretraining(recipe, config, here)
     else:
         console.say(f"base {recipe.base}: {described}; data {recipe.data.source}")
-    if recipe.over:
-        console.say("search: " + "; ".join(f"{key} over {values}" for key, values in recipe.over.items()))
-        found["over"] = recipe.over
+    for name, axes in searches(recipe).items():
+        over = "; ".join(f"{axis.key} over {axis.text}" for axis in axes)
+        console.say(f"search with {name}: {over}, {counted(facts.trials(recipe)[name], 'trial')}")
+        found.setdefault("searches", {})[name] = {axis.key: axis.text for axis in axes}
     if tuned := trained(recipe):
         console.say(f"tune {counted(len(tuned), 'variant')}:")
         found["variants"] = {name: _variant(recipe, name, config, here) for name in tuned}
@@ -79,13 +80,13 @@ def _variant(recipe: Recipe, name: str, config: GPT2Config, device: torch.device
 
 
 def _in_all(recipe: Recipe, found: dict[str, Any]) -> float:
-    """Seconds of all trainings whose length is known; a trial of a search is one of the first variant."""
+    """Seconds of all trainings whose length is known, trials of searches too."""
     variants = found.get("variants", {})
     seconds = found.get("at_least_seconds", 0.0) + sum(
         about.get("at_least_seconds", 0.0) * len(seeds_of(recipe, name)) for name, about in variants.items()
     )
-    if variants and (trials := facts.trials(recipe)):
-        seconds += trials * next(iter(variants.values())).get("at_least_seconds", 0.0)
+    for name, trials in facts.trials(recipe).items():
+        seconds += trials * variants[name].get("at_least_seconds", 0.0)
     if seconds:
         unknown = "; trainings of unknown length come on top" if _some_unknown(recipe, found) else ""
         console.say(f"in all: at least {console.duration(seconds)} here{unknown}")
@@ -95,5 +96,6 @@ def _in_all(recipe: Recipe, found: dict[str, Any]) -> float:
 
 
 def _some_unknown(recipe: Recipe, found: dict[str, Any]) -> bool:
-    lengths = [about.get("at_least_seconds") for about in found.get("variants", {}).values()]
+    can_be_trained = [about for about in found.get("variants", {}).values() if "problem" not in about]
+    lengths = [about.get("at_least_seconds") for about in can_be_trained]
     return None in lengths or (recipe.base is None and "at_least_seconds" not in found)

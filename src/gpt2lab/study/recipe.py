@@ -13,9 +13,13 @@ from gpt2lab.core.errors import UserError
 from gpt2lab.core.settings import Positive, Seed, Settings
 from gpt2lab.generate.settings import SamplingSettings
 from gpt2lab.model.settings import ModelSettings
-from gpt2lab.study.settings import SearchSettings, TuneSettings, tuning_defaults
+from gpt2lab.study.settings import Axis, ProbeSettings, SearchSettings, TuneSettings, tuning_defaults
 from gpt2lab.text.settings import ColumnSettings, PrepareSettings
 from gpt2lab.train.settings import TrainSettings
+
+CORPUS = "corpus"  # what the base was pretrained on here
+SYNTHESIZED = "synthesized"  # what the study has written
+BESIDE = ("seeds", "over")  # said of a variant, and no setting of its trainings
 
 
 class DataSettings(ColumnSettings):
@@ -68,15 +72,18 @@ class Recipe(Settings):
     model: ModelSettings | None = None
     train: TrainSettings | None = None
     """Of the pretraining."""
+    probe: ProbeSettings = ProbeSettings()
+    """What is measured while it goes on, beside validation."""
     synthesize: SynthesizeSettings | None = None
     """A data set that is written on the way: `synthesized` is its name where data are named."""
     tune: dict[str, Any] = Field(default_factory=dict)
     """Settings that all variants share."""
     variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """By name: the settings in which a tuning differs from the others, and its own `seeds`, where it has some; or a
-    `base` and `untouched: true`, for a model that is measured as it is."""
+    """By name: the settings in which a tuning differs from the others, its own `seeds` and `over`, where it has some;
+    or a `base` and `untouched: true`, for a model that is measured as it is."""
     over: dict[str, str] = Field(default_factory=dict)
-    """What is searched before the variants are trained, and for the first of them: setting → a,b,c or low..high."""
+    """What is searched before the variants are trained: setting → a,b,c or low..high. The first variant is searched for
+    all of them; one with an `over` of its own is searched by itself."""
     search: SearchSettings = SearchSettings(retrain=False)
     seeds: tuple[Seed, ...] = (1,)
     """A variant is trained once a seed, unless it names its own."""
@@ -86,6 +93,8 @@ class Recipe(Settings):
     """What every finished model is measured by; the base too, where it is pretrained here or `untouched`."""
     prompts: tuple[str, ...] = ()
     """Texts that every finished model continues."""
+    draws: Positive = 1
+    """How many times; the same draws of random numbers for every model."""
     samples: SamplingSettings = SamplingSettings()
     published: dict[str, str] = Field(default_factory=dict)
     """What a write-up says of itself, with what it counts; shown beside our own numbers, never compared in silence."""
@@ -98,6 +107,21 @@ def is_untouched(recipe: Recipe, variant: str) -> bool:
 
 def trained(recipe: Recipe) -> list[str]:
     return [name for name in recipe.variants if not is_untouched(recipe, name)]
+
+
+def searches(recipe: Recipe) -> dict[str, list[Axis]]:
+    """By the variant that is searched: the first, for all that have none of their own."""
+    every = trained(recipe)
+    own = {name: over for name in every if (over := recipe.variants[name].get("over"))}
+    shared = {every[0]: recipe.over} if recipe.over and set(every) - set(own) else {}
+    return {name: [Axis(key, str(text)) for key, text in over.items()] for name, over in {**shared, **own}.items()}
+
+
+def searched_with(recipe: Recipe, variant: str) -> str | None:
+    """The variant whose best values this one takes."""
+    if recipe.variants[variant].get("over"):
+        return variant
+    return trained(recipe)[0] if recipe.over else None
 
 
 def seeds_of(recipe: Recipe, variant: str) -> tuple[int, ...]:
@@ -115,7 +139,7 @@ def run_name(recipe: Recipe, variant: str, seed: int) -> str:
 
 def tuning(recipe: Recipe, variant: str, base: str) -> TuneSettings:
     """All settings of one variant: the method's own defaults, what all share, what it has alone."""
-    own = {key: value for key, value in recipe.variants[variant].items() if key != "seeds"}
+    own = {key: value for key, value in recipe.variants[variant].items() if key not in BESIDE}
     shared = strict.merged(recipe.tune, own)
     columns = recipe.data.model_dump(exclude={"tokenizer"}, exclude_none=True)
     data = strict.merged({"data": columns, "prepare": recipe.prepare.as_dict()}, {"base": base})
@@ -149,6 +173,7 @@ def read(name: str, overrides: list[str]) -> Recipe:
         raise UserError("a recipe names a base, or says how one is pretrained: model and train", place=name)
     if recipe.base is not None and not trained(recipe):
         raise UserError("a recipe with a base needs variants to tune", place=name)
+    _refuse_empty_names(recipe, name)
     for variant in trained(recipe):
         seeds_of(recipe, variant)
         tuning(recipe, variant, recipe.base or "")
@@ -156,3 +181,23 @@ def read(name: str, overrides: list[str]) -> Recipe:
         if set(recipe.variants[variant]) != {"base", "untouched"}:
             raise UserError("what is untouched has a base and no settings", place=f"{name}, variants.{variant}")
     return recipe
+
+
+def _refuse_empty_names(recipe: Recipe, place: str) -> None:
+    """`synthesized` and `corpus` are data that the study makes: said at once where it makes none."""
+    tunings = [recipe.tune, *recipe.variants.values()]
+    named = {(settings.get("data") or {}).get("source") for settings in tunings} | {
+        wanted.data for wanted in recipe.measures
+    }
+    if SYNTHESIZED in named and recipe.synthesize is None:
+        raise UserError(
+            f"{SYNTHESIZED} names what the study writes, and it writes nothing",
+            place=place,
+            way_out="add the stage `synthesize:`, or name other data",
+        )
+    if CORPUS in named and recipe.base is not None:
+        raise UserError(
+            f"{CORPUS} names what the base was pretrained on here, and this recipe names a base",
+            place=place,
+            way_out="name the data, or pretrain: model and train in place of base",
+        )

@@ -31,10 +31,10 @@ SPOT = "a model made on the spot"
 HOW_LONG = "steps|tokens|epochs|minutes|batch_tokens|batch_rows|micro_batch|block|warmup|precision|compile"
 HOW_OFTEN = "validate_every|validate_tokens|checkpoint_every"
 ALLOWED = re.compile(
-    rf"(data|tune\.data|variants\.[^.]+\.data)\.(source|local|tokenizer|text|label)|base|spot\..*|seeds"
+    rf"(data|tune\.data|variants\.[^.]+\.data)\.(source|also|local|tokenizer|text|label)|base|spot\..*|seeds"
     rf"|prepare\.(vocabulary|validation)|tune\.prepare\.(vocabulary|validation)|model\.(size|layers|heads|width|context)"
     rf"|((tune|variants\.[^.]+)\.)?train\.({HOW_LONG}|{HOW_OFTEN})|measures\.\d+\.(data|local)"
-    r"|synthesize\.(backend|count)|measures\.\d+\.settings\.(evaluate\.limit|data\.split|data\.max_tokens)|samples\.max_new_tokens"
+    r"|synthesize\.(backend|count)|probe\.(data|local|every|limit)|measures\.\d+\.settings\.(evaluate\.limit|data\.split|data\.max_tokens)|samples\.max_new_tokens"
 )
 
 

@@ -49,8 +49,10 @@ class Pruned(Exception):
 
 def search(settings: TuneSettings, axes: Sequence[Axis], how: SearchSettings, out: Path) -> dict[str, Any]:
     """The table of all trials and the best one's retraining; both also in `out`."""
-    with lock.locked(out / ".lock"):
+    with lock.locked(out / ".lock", wait=True):
         _keep(out, settings, axes, how)
+        if (out / "result.json").is_file():
+            return files.read_json(out / "result.json")
         watched = settings.train.watch
         trials: list[Trial] = []
         for number, point in enumerate(_points(axes, how, trials, is_low_better(watched)), 1):

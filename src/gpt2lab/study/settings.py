@@ -59,6 +59,8 @@ class CorpusSettings(Settings):
 class TuneDataSettings(ColumnSettings):
     source: str
     """A corpus folder; or built-in data, a named set, a file, a folder or a glob, which is prepared on the way."""
+    also: tuple[str, ...] = ()
+    """More of them, mixed in as often as prepare.weights says: one weight for the source and one for each of these."""
     local: str | None = None
     """The folder that holds a named set's files."""
     rows: Literal["auto", "blocks", "packed", "documents"] = "auto"

@@ -10,15 +10,12 @@ from gpt2lab.core import console
 from gpt2lab.core import settings as strict
 from gpt2lab.model.reading import find_model
 from gpt2lab.study.data import kept_tokenizer
-from gpt2lab.study.recipe import Recipe, SynthesizeSettings
+from gpt2lab.study.recipe import CORPUS, SYNTHESIZED, Recipe, SynthesizeSettings
 from gpt2lab.text import tokenizer as tokenizers
 from gpt2lab.text.prepare import prepare
 from gpt2lab.text.settings import PrepareSettings
 from gpt2lab.text.synthesis import recipes as data_sets
 from gpt2lab.text.synthesis.synthesize import synthesize
-
-CORPUS = "corpus"  # what the base was pretrained on here
-SYNTHESIZED = "synthesized"  # what the study has written
 
 
 def written(wanted: SynthesizeSettings | None, out: Path) -> Path | None:

@@ -20,10 +20,19 @@ from gpt2lab.generate.generate import generate
 from gpt2lab.model.reading import find_model, read_config, read_language_model
 from gpt2lab.study import measuring, report, stages
 from gpt2lab.study.pretrain import pretrain
-from gpt2lab.study.recipe import Recipe, is_untouched, run_name, seeds_of, trained, tuning
+from gpt2lab.study.recipe import (
+    Recipe,
+    is_untouched,
+    run_name,
+    searched_with,
+    searches,
+    seeds_of,
+    trained,
+    tuning,
+)
 from gpt2lab.study.run_folder import Intent
 from gpt2lab.study.search import search
-from gpt2lab.study.settings import Axis, CorpusSettings, RunSettings
+from gpt2lab.study.settings import CorpusSettings, RunSettings
 from gpt2lab.text import tokenizer as tokenizers
 from gpt2lab.text.prepare import prepare
 
@@ -56,13 +65,13 @@ def run(
         measuring.measure(ready, base, Path(base), base, device)
     elif recipe.untouched:
         _as_it_is(ready, base, out / "runs" / "untouched", device)
-    best = _searched(ready, base, out, device)
+    best = _searched(ready, chosen or trained(recipe), base, out, device)
     for variant in chosen:
         if is_untouched(recipe, variant):
             _as_it_is(ready, recipe.variants[variant]["base"], out / "runs" / variant, device)
             continue
         for seed in seeds or seeds_of(recipe, variant):
-            _tuned(ready, variant, seed, base, best, out, device)
+            _tuned(ready, variant, seed, base, best.get(searched_with(recipe, variant) or "", {}), out, device)
     return report.write(out)
 
 
@@ -111,7 +120,11 @@ def _pretrained(recipe: Recipe, out: Path, device: str) -> Path:
     )
     assert recipe.model is not None and recipe.train is not None
     settings = RunSettings(
-        data=CorpusSettings(source=str(corpus.folder)), device=device, model=recipe.model, train=recipe.train
+        data=CorpusSettings(source=str(corpus.folder)),
+        device=device,
+        model=recipe.model,
+        train=recipe.train,
+        probe=recipe.probe,
     )
     place = out / "runs" / "base"
     pretrain(settings, place, Intent(resume=True))
@@ -119,13 +132,16 @@ def _pretrained(recipe: Recipe, out: Path, device: str) -> Path:
     return place.resolve()
 
 
-def _searched(recipe: Recipe, base: str, out: Path, device: str) -> Point:
-    """The best values of what is searched; nothing where nothing is."""
-    if not recipe.over:
-        return {}
-    first = tuning(recipe, trained(recipe)[0], base).model_copy(update={"device": device})
-    axes = [Axis(key, values) for key, values in recipe.over.items()]
-    return search(first, axes, recipe.search, out / "search")["best"]["point"]
+def _searched(recipe: Recipe, chosen: Sequence[str], base: str, out: Path, device: str) -> dict[str, Point]:
+    """By the variant that was searched, its best values; searches that no chosen variant needs are left alone."""
+    needed = {searched_with(recipe, variant) for variant in chosen if not is_untouched(recipe, variant)}
+    found = {}
+    for name, axes in searches(recipe).items():
+        if name in needed:
+            console.say(f"search: {', '.join(f'{axis.key} over {axis.text}' for axis in axes)}, for {name}")
+            settings = tuning(recipe, name, base).model_copy(update={"device": device})
+            found[name] = search(settings, axes, recipe.search, out / "searches" / name)["best"]["point"]
+    return found
 
 
 def _tuned(recipe: Recipe, variant: str, seed: int, base: str, best: Point, out: Path, device: str) -> None:
@@ -176,7 +192,8 @@ def _samples(recipe: Recipe, source: str, place: Path, device: str) -> None:
         return
     model = read_language_model(folder, device=hardware.choose_device(device))
     tokenizer = tokenizers.load(folder)
-    found = generate(model, tokenizer, recipe.prompts, 1, recipe.samples)
+    settings = recipe.samples.model_copy(update={"token_details": True})  # the report shows each token's surprise
+    found = generate(model, tokenizer, recipe.prompts, recipe.draws, settings)
     for sample in found:
         console.say(f"sample: {sample.prompt}{sample.text}".replace("\n", " "))
     files.write_text(path, "".join(lines.encode(sample.as_dict()) for sample in found))

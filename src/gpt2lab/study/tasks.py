@@ -37,7 +37,7 @@ class Task:
 
 def text(settings: AnySettings, corpus: Corpus, block: int, kind: str = "blocks") -> Task:
     """Running text: every token is predicted, or what follows each prompt."""
-    make = _kind_of_rows(corpus, kind, block)
+    make = kind_of_rows(corpus, kind, block)
     held_out = [make(source.split("validation")) for source in corpus.sources if "validation" in source.splits]
     look = probing.looker(settings.probe, corpus.tokenizer(), block)
     return Task(
@@ -78,7 +78,7 @@ def class_names(corpus: Corpus) -> tuple[str, ...]:
     return names
 
 
-def _kind_of_rows(corpus: Corpus, kind: str, block: int) -> Callable[[Split], Blocks | Documents | Packed]:
+def kind_of_rows(corpus: Corpus, kind: str, block: int) -> Callable[[Split], Blocks | Documents | Packed]:
     has_prompts = any(source.split("train").has("prompts") for source in corpus.sources if "train" in source.splits)
     kind = ("documents" if has_prompts else "blocks") if kind == "auto" else kind
     if kind == "blocks":

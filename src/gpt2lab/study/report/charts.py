@@ -129,10 +129,10 @@ def accuracies(facts: Facts, colour: Mapping[str, int]) -> Plot | None:
     )  # fmt: skip
 
 
-def search(found: Mapping[str, Any] | None) -> Plot | None:
+def search(number: int, name: str, found: Mapping[str, Any]) -> Plot | None:
     """Every trial over the first setting that was searched."""
-    trials = [trial for trial in (found or {}).get("trials", ()) if trial.get("best") is not None and trial["point"]]
-    if not trials or found is None:
+    trials = [trial for trial in found.get("trials", ()) if trial.get("best") is not None and trial["point"]]
+    if not trials:
         return None
     key = next(iter(trials[0]["point"]))
     values = [trial["point"][key] for trial in trials]
@@ -149,8 +149,8 @@ def search(found: Mapping[str, Any] | None) -> Plot | None:
     if not series:
         return None
     return Plot(
-        "search", f"The search over {key}", key, f"best {found['watched']}", series,
-        f"Search over {key}: " + "; ".join(label for one in series for label in one.labels) + ".",
+        f"search-{number}", f"The search over {key}, with {name}", key, f"best {found['watched']}", series,
+        f"Search over {key}, with {name}: " + "; ".join(label for one in series for label in one.labels) + ".",
         names, log=not names and min(at) > 0,
     )  # fmt: skip
 

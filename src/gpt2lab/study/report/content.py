@@ -97,7 +97,9 @@ def _charts(
     return {
         "results": all_of([*measured, traded]),
         "training": all_of([*charts.curves(facts, colour), charts.accuracies(facts, colour)]),
-        "search": all_of([charts.search(facts.search)]),
+        "search": all_of(
+            [charts.search(number, name, found) for number, (name, found) in enumerate(facts.searches.items())]
+        ),
         "classes": all_of([plot for _, plot in charts.confusions(target)]),
         "quality": all_of([judged]),
     }
@@ -122,5 +124,9 @@ def _sections_without_data(
         yield "samples: none were written"
     if not drawn["training"]:
         yield "curves: nothing was trained here"
-    if not drawn["search"] and facts.recipe.get("over"):
+    if not drawn["search"] and _wants_a_search(facts.recipe):
         yield "search: asked for, and not done yet"
+
+
+def _wants_a_search(recipe: Mapping[str, Any]) -> bool:
+    return bool(recipe.get("over")) or any(own.get("over") for own in (recipe.get("variants") or {}).values())

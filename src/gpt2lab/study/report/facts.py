@@ -38,7 +38,7 @@ class Facts:
     question: str
     recipe: dict[str, Any]
     runs: tuple[Run, ...]
-    search: dict[str, Any] | None = None
+    searches: dict[str, dict[str, Any]] = field(default_factory=dict)  # by the variant that was searched
     corpus: dict[str, Any] | None = None
     missing: tuple[str, ...] = ()
     commands: tuple[str, ...] = field(default=())
@@ -69,7 +69,7 @@ def of_study(study: Path) -> Facts:
         str(recipe.get("question") or name),
         recipe,
         tuple(runs),
-        _json(study / "search" / "result.json"),
+        {path.parent.name: files.read_json(path) for path in sorted((study / "searches").glob("*/result.json"))},
         _json(study / "corpus" / "corpus.json"),
         tuple(missing),
         tuple(_commands(study, name, runs)),
