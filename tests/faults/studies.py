@@ -1,4 +1,4 @@
-"""A small study that is killed, with everything it has started, and run again to its end."""
+"""A small study, or any command, that is killed with everything it has started, and run again to its end."""
 
 from __future__ import annotations
 
@@ -41,7 +41,11 @@ def write_recipe(folder: Path) -> Path:
 
 
 def run(recipe: Path, study: Path, die_after: float | None = None) -> bool:
-    """In a child of this process, which has imported everything; whether it came to its end."""
+    return in_a_child(["run", recipe, "--out", study], die_after)
+
+
+def in_a_child(words: Sequence[object], die_after: float | None = None) -> bool:
+    """A command in a child of this process, which has imported everything; whether it came to its end."""
     child = os.fork()
     if child == 0:
         os.setsid()  # what it starts dies with it
@@ -50,7 +54,7 @@ def run(recipe: Path, study: Path, die_after: float | None = None) -> bool:
             os.dup2(nowhere.fileno(), sys.stderr.fileno())
         code = 1
         try:
-            code = gpt2lab("run", recipe, "--out", study)
+            code = gpt2lab(*words)
         finally:
             os._exit(code)
     if die_after is not None:

@@ -47,12 +47,13 @@ class Pruned(Exception):
     """A trial that has no chance any more."""
 
 
-def search(settings: TuneSettings, axes: Sequence[Axis], how: SearchSettings, out: Path) -> dict[str, Any]:
-    """The table of all trials and the best one's retraining; both also in `out`."""
-    with lock.locked(out / ".lock", wait=True):
+def search(
+    settings: TuneSettings, axes: Sequence[Axis], how: SearchSettings, out: Path, wait: bool = False
+) -> dict[str, Any]:
+    """The table of all trials and the best one's retraining; both also in `out`. Where another process searches there,
+    `wait` for it: its trials are then found finished."""
+    with lock.locked(out / ".lock", wait):
         _keep(out, settings, axes, how)
-        if (out / "result.json").is_file():
-            return files.read_json(out / "result.json")
         watched = settings.train.watch
         trials: list[Trial] = []
         for number, point in enumerate(_points(axes, how, trials, is_low_better(watched)), 1):

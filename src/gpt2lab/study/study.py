@@ -140,7 +140,7 @@ def _searched(recipe: Recipe, chosen: Sequence[str], base: str, out: Path, devic
         if name in needed:
             console.say(f"search: {', '.join(f'{axis.key} over {axis.text}' for axis in axes)}, for {name}")
             settings = tuning(recipe, name, base).model_copy(update={"device": device})
-            found[name] = search(settings, axes, recipe.search, out / "searches" / name)["best"]["point"]
+            found[name] = search(settings, axes, recipe.search, out / "searches" / name, wait=True)["best"]["point"]
     return found
 
 
