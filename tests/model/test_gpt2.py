@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from gpt2lab.core.errors import UserError
+from gpt2lab.model import gpt2
 from gpt2lab.model.gpt2 import GPT2, build, check_ids, initialise
 from models import TINY, GrowingCache, classifier, language_model, lively, random_ids
 
@@ -28,11 +29,17 @@ def padded_batch(texts, side):
     return ids, mask
 
 
+@pytest.fixture(params=["left out", "masked, as on a GPU"])
+def padding(request, monkeypatch):
+    if request.param != "left out":
+        monkeypatch.setattr(gpt2, "unpadded", lambda _: None)
+
+
 TEXTS = [random_ids(1, length, seed=length)[0] for length in (1, 5, 9, 14)]
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_logits_of_a_text_are_the_same_alone_and_in_a_padded_batch(side):
+def test_logits_of_a_text_are_the_same_alone_and_in_a_padded_batch(padding, side):
     model = double(language_model())
     ids, mask = padded_batch(TEXTS, side)
     together = model(ids, mask)
@@ -41,7 +48,7 @@ def test_logits_of_a_text_are_the_same_alone_and_in_a_padded_batch(side):
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_a_classifier_gives_a_text_the_same_logits_alone_in_any_batch_under_any_padding(side):
+def test_a_classifier_gives_a_text_the_same_logits_alone_in_any_batch_under_any_padding(padding, side):
     model = double(classifier(LABELLED))
     ids, mask = padded_batch(TEXTS, side)
     alone = torch.cat([model(text[None]) for text in TEXTS])
@@ -49,7 +56,20 @@ def test_a_classifier_gives_a_text_the_same_logits_alone_in_any_batch_under_any_
     torch.testing.assert_close(model(ids[1:3], mask[1:3]), alone[1:3], rtol=0, atol=1e-12)
 
 
-def test_a_row_that_is_all_padding_is_finite_and_so_are_its_gradients():
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_gradients_of_a_padded_batch_are_the_sum_of_those_of_its_texts(padding, side):
+    model = double(classifier(LABELLED))
+    ids, mask = padded_batch(TEXTS, side)
+    F.cross_entropy(model(ids, mask), torch.tensor([0, 1, 2, 0]), reduction="sum").backward()
+    together = [parameter.grad.clone() for parameter in model.parameters()]
+    model.zero_grad()
+    for text, label in zip(TEXTS, (0, 1, 2, 0)):
+        F.cross_entropy(model(text[None]), torch.tensor([label]), reduction="sum").backward()
+    for parameter, grad in zip(model.parameters(), together):
+        torch.testing.assert_close(parameter.grad, grad, rtol=0, atol=1e-12)
+
+
+def test_a_row_that_is_all_padding_is_finite_and_so_are_its_gradients(padding):
     """Attention over nothing is 0/0; one such row used to turn a whole batch into NaN."""
     model = language_model()
     ids, mask = random_ids(2, 6), torch.tensor([[1] * 6, [0] * 6])

@@ -21,6 +21,7 @@ from gpt2lab.core.errors import UserError
 from gpt2lab.model.attention import causal_attention
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.thrift import linear_after
+from gpt2lab.model.unpadded import Unpadded, unpadded
 
 VOCABULARY_MULTIPLE = 128  # tensor cores like it; 50,257 becomes 50,304
 
@@ -44,6 +45,9 @@ class Cache(Protocol):
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]: ...
 
 
+Mask = Tensor | Unpadded | None
+
+
 class Attention(nn.Module):
     def __init__(self, config: GPT2Config, layer: int) -> None:
         super().__init__()
@@ -56,8 +60,16 @@ class Attention(nn.Module):
         self.c_attn = nn.Linear(config.width, 3 * config.width)
         self.c_proj = nn.Linear(config.width, config.width)
 
-    def forward(self, norm: nn.Module, x_BTC: Tensor, mask: Tensor | None, causal: bool, cache: Cache | None) -> Tensor:
-        q, k, v = (self._by_head(part) for part in linear_after(norm, x_BTC, self.c_attn).chunk(3, dim=-1))
+    def forward(self, norm: nn.Module, x_BTC: Tensor, mask: Mask, causal: bool, cache: Cache | None) -> Tensor:
+        qkv_BTC = linear_after(norm, x_BTC, self.c_attn)
+        if isinstance(mask, Unpadded):
+            y_BTC = mask.tokens_of_rows(self._looked(mask.rows(qkv_BTC), None, causal, cache))
+        else:
+            y_BTC = self._looked(qkv_BTC, mask, causal, cache)
+        return F.dropout(self.c_proj(y_BTC), self.output_dropout, self.training)
+
+    def _looked(self, qkv_BTC: Tensor, mask: Tensor | None, causal: bool, cache: Cache | None) -> Tensor:
+        q, k, v = (self._by_head(part) for part in qkv_BTC.chunk(3, dim=-1))
         if cache is not None:
             k, v = cache.extend(self.layer, k, v)
         dropout = self.dropout if self.training else 0.0
@@ -66,8 +78,7 @@ class Attention(nn.Module):
         else:
             mask = cache.visible if cache is not None and mask is None else mask
             y_BHTD = F.scaled_dot_product_attention(q, k, v, mask, dropout, scale=self.scale)
-        y_BTC = self.c_proj(y_BHTD.transpose(1, 2).flatten(2))
-        return F.dropout(y_BTC, self.output_dropout, self.training)
+        return y_BHTD.transpose(1, 2).flatten(2)
 
     def _by_head(self, x_BTC: Tensor) -> Tensor:
         return x_BTC.unflatten(-1, (self.heads, -1)).transpose(1, 2)
@@ -94,7 +105,7 @@ class Block(nn.Module):
         self.ln_2 = nn.LayerNorm(config.width, eps=config.norm_epsilon)
         self.mlp = MLP(config)
 
-    def forward(self, x_BTC: Tensor, mask: Tensor | None, causal: bool, cache: Cache | None) -> Tensor:
+    def forward(self, x_BTC: Tensor, mask: Mask, causal: bool, cache: Cache | None) -> Tensor:
         x_BTC = x_BTC + self.attn(self.ln_1, x_BTC, mask, causal, cache)
         return x_BTC + self.mlp(self.ln_2, x_BTC)
 
@@ -132,18 +143,23 @@ class Transformer(nn.Module):
             mask, positions_BT = self._with_prompt(mask, positions_BT, soft)
         if positions_BT is None:
             positions_BT = _positions(mask, past, length, ids_BT.device)
-        mask, causal = _attention_mask(mask, past, length, ids_BT.device)
+        real = unpadded(mask) if cache is None else None
+        seen, causal = (real, True) if real else _attention_mask(mask, past, length, ids_BT.device)
         x_BTC = self.wte(ids_BT)
         if soft and self.prompt is not None:
             x_BTC = torch.cat([self.prompt.weight.expand(len(x_BTC), -1, -1), x_BTC], dim=1)
         x_BTC = x_BTC + self.wpe(positions_BT)
         x_BTC = x_BTC.to(self.ln_f.weight.dtype)  # embeddings may be kept in more precision than the blocks
         x_BTC = F.dropout(x_BTC, self.config.embedding_dropout, self.training)
+        if real:
+            x_BTC = real.tokens(x_BTC)
         for block in self.h:
             if self.recompute_activations and self.training:
-                x_BTC = checkpoint(block, x_BTC, mask, causal, cache, use_reentrant=False)
+                x_BTC = checkpoint(block, x_BTC, seen, causal, cache, use_reentrant=False)
             else:
-                x_BTC = block(x_BTC, mask, causal, cache)
+                x_BTC = block(x_BTC, seen, causal, cache)
+        if real:
+            x_BTC = real.batch(x_BTC)
         return self.ln_f(x_BTC[:, soft:])
 
     @property
