@@ -227,9 +227,9 @@ def _row(title: str, name: str, amount: int, answers: list[dict[str, Any]]) -> d
 
 def report(rows: list[dict[str, Any]], device: str) -> None:
     """Predictions against the peer's in fp32, which is the measure of all."""
-    by_name = {row["who"]: row for row in rows}
+    harness = (row for row in rows if row["what"] == "hellaswag" and row["who"].startswith("harness fp32"))
+    reference = next(harness, None)
     for row in rows:
-        reference = by_name.get("harness fp32 1")
         if row["what"] == "hellaswag" and reference:
             row["predictions_that_differ"] = sum(
                 one != other for one, other in zip(row["answers"], reference["answers"], strict=True)

@@ -74,7 +74,7 @@ def news(place: Path, data: Path, started_from: Path) -> list[dict[str, Any]]:
     for name, words in NEWS.items():
         run = place / "news" / name
         given = ["--base", started_from, "--data", "ag-news", "--from", data / "ag-news", "--task", "labels"]
-        about = tune(run, *given, *words, *EVERY, "train.epochs=none", "train.steps=1000", "prepare.validation=0.05")
+        about = tune(run, *given, *words, *EVERY, "train.epochs=none", "train.steps=600", "prepare.validation=0.05")
         tested = ["--data", "ag-news", "--from", data / "ag-news", "data.split=test"]
         record = gpt2lab("evaluate", run, "--protocol", "labels", *tested)
         found.append({"method": name, "command": words, **cost(about, "texts"), **quality(record)})

@@ -195,11 +195,13 @@ def peak_memory(device: torch.device) -> int:
 def keep_pages() -> None:
     """Memory that tensors give back stays with this process: a step asks for the same again at once.
 
-    By default glibc returns every large block to the system and takes it back page by page, filled with zeros.
+    By default glibc returns every large block to the system and takes it back page by page, filled with zeros; and
+    oneDNN keeps a thousand kernels, of which rows of many lengths fill a gigabyte.
     """
     import ctypes
     import sys
 
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
     trim_threshold, top_pad, mmap_max = -1, -2, -4  # malloc.h
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):  # another C library

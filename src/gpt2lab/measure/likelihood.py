@@ -85,7 +85,7 @@ def score(
     model.eval()
     with torch.inference_mode():
         head, transformer = Head.of(model), _fast(model)
-        for batch in list(_batches(rows, budget))[team.rank :: team.size]:
+        for batch in list(_batches(rows, budget, device.type))[team.rank :: team.size]:
             places, log_p, likeliest = _run(transformer, model.window, head, batch)
             values[places], greedy[places] = log_p, likeliest
             if progress:
@@ -145,16 +145,18 @@ def _that_fit(branches: list[_Branch], room: int) -> Iterator[list[_Branch]]:
     yield group
 
 
-def _batches(rows: list[_Row], budget: int) -> Iterator[list[_Row]]:
+def _batches(rows: list[_Row], budget: int, kind: str) -> Iterator[list[_Row]]:
     """Rows of like length, the longest first: what does not fit into memory shows at once."""
     batch: list[_Row] = []
+    tokens = 0
     for row in sorted(rows, key=lambda row: -row.length):
-        if batch:
-            longest = batch[0].length
-            if longest * (len(batch) + 1) > budget or row.length < LEAST_FILLED * longest:
-                yield batch
-                batch = []
+        longest = batch[0].length if batch else row.length
+        takes = row.length if kind == "cpu" else longest  # on a CPU padding goes through no layer
+        if batch and (tokens + takes > budget or (kind != "cpu" and row.length < LEAST_FILLED * longest)):
+            yield batch
+            batch, tokens = [], 0
         batch.append(row)
+        tokens += takes
     if batch:
         yield batch
 
@@ -191,18 +193,26 @@ def _run(
     wanted, source = np.unique(np.concatenate(sources), return_inverse=True)
     order = np.argsort(source, kind="stable")
     plain = all(len(row.branches) == 1 for row in batch)
+    branch_BT = torch.from_numpy(branch_of).to(device)
     x_BTC = transformer(
         torch.from_numpy(ids).to(device),
-        None if plain else _who_sees_whom(torch.from_numpy(branch_of).to(device)),
+        _real(branch_BT) if plain else _who_sees_whom(branch_BT),
         None if plain else torch.from_numpy(positions).to(device),
     )
     x_NC = x_BTC.flatten(0, 1)[torch.from_numpy(wanted).to(device)]
     return np.concatenate(places)[order], *head(x_NC, source[order], np.concatenate(targets)[order])
 
 
+def _real(branch_BT: Tensor) -> Tensor | None:
+    """Needed where the model then leaves padding out: nobody sees what stands on the right."""
+    real_BT = branch_BT != PADDING
+    return None if branch_BT.device.type != "cpu" or real_BT.all() else real_BT
+
+
 def _who_sees_whom(branch_BT: Tensor) -> Tensor:
-    """Everyone sees the context and its own branch; the model adds that nobody sees what comes later."""
-    return (branch_BT[:, None, :] == 0) | (branch_BT[:, None, :] == branch_BT[:, :, None])
+    """Everyone sees the context and its own branch, padding nothing; the model adds that nobody sees the future."""
+    alike = (branch_BT[:, None, :] == 0) | (branch_BT[:, None, :] == branch_BT[:, :, None])
+    return alike & (branch_BT != PADDING)[:, :, None]
 
 
 def _gather(arrays: list[NDArray[np.float64]], device: torch.device, team: Team) -> None:

@@ -63,7 +63,7 @@ class Attention(nn.Module):
     def forward(self, norm: nn.Module, x_BTC: Tensor, mask: Mask, causal: bool, cache: Cache | None) -> Tensor:
         qkv_BTC = linear_after(norm, x_BTC, self.c_attn)
         if isinstance(mask, Unpadded):
-            y_BTC = mask.tokens_of_rows(self._looked(mask.rows(qkv_BTC), None, causal, cache))
+            y_BTC = mask.looked(qkv_BTC, lambda rows, seen: self._looked(rows, seen, seen is None, None))
         else:
             y_BTC = self._looked(qkv_BTC, mask, causal, cache)
         return F.dropout(self.c_proj(y_BTC), self.output_dropout, self.training)
@@ -130,7 +130,8 @@ class Transformer(nn.Module):
         positions_BT: Tensor | None = None,
         cache: Cache | None = None,
     ) -> Tensor:
-        """`mask` says which tokens are real (B, S) or who may look at whom (B, T, S); the past is always added.
+        """`mask` says which tokens are real (B, S) or who may look at whom (B, T, S); padding looks not even at itself.
+        The past is always added.
 
         Neither masks, positions nor the answer hold the soft prompt: everyone sees it, and the cache alone counts it.
         """
@@ -144,7 +145,7 @@ class Transformer(nn.Module):
         if positions_BT is None:
             positions_BT = _positions(mask, past, length, ids_BT.device)
         real = unpadded(mask) if cache is None else None
-        seen, causal = (real, True) if real else _attention_mask(mask, past, length, ids_BT.device)
+        seen, causal = (real, False) if real else _attention_mask(mask, past, length, ids_BT.device)
         x_BTC = self.wte(ids_BT)
         if soft and self.prompt is not None:
             x_BTC = torch.cat([self.prompt.weight.expand(len(x_BTC), -1, -1), x_BTC], dim=1)

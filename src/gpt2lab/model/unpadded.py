@@ -1,54 +1,105 @@
-"""Texts of unequal length without their padding: all but attention runs on real tokens, one behind the other.
+"""Rows of unequal length without their padding: all but attention runs on real tokens, one behind the other.
 
-Attention sees every text at the left of its row, whichever side it was padded on. What the causal rule hides is then
-all that has to be hidden: no mask is needed, and nothing of a text depends on the others of its batch.
+Attention sees texts of like length together, each at the left of its row, whichever side it was padded on. What the
+causal rule hides is then all that has to be hidden, and nothing of a text depends on the others of its batch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 STEP = 32  # tokens: for each new number of them oneDNN makes kernels and keeps them
+LEAST_FILLED = 0.5  # of the longest row that attention sees together with others
+Look = Callable[[Tensor, Tensor | None], Tensor]  # attention over rows, with a mask where the causal rule is not all
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rows of like length."""
+
+    inside: slice  # of all tokens
+    slots: Tensor  # where in the rows these stand
+    shape: tuple[int, int]
+    seen: Tensor | None  # who may look at whom, where that is not all that came before
+
+    def rows(self, x_NC: Tensor) -> Tensor:
+        empty = x_NC.new_zeros(self.shape[0] * self.shape[1], x_NC.shape[1])
+        return empty.index_copy(0, self.slots, x_NC[self.inside]).unflatten(0, self.shape)
+
+    def tokens(self, x_BTC: Tensor) -> Tensor:
+        return x_BTC.flatten(0, 1).index_select(0, self.slots)
 
 
 @dataclass(frozen=True)
 class Unpadded:
-    kept: Tensor  # places of the batch that go through the layers: all real tokens, and padding up to the next step
-    slots: Tensor  # where attention sees them
+    places: Tensor  # of the tokens in the batch; behind the real ones a few that only fill up a step
+    real: int  # how many are
+    groups: tuple[Group, ...]
     shape: tuple[int, int]
 
     def tokens(self, x_BTC: Tensor) -> Tensor:
         """(1, N, C)"""
-        return x_BTC.flatten(0, 1).index_select(0, self.kept)[None]
+        return x_BTC.flatten(0, 1).index_select(0, self.places)[None]
 
     def batch(self, x_1NC: Tensor) -> Tensor:
-        """(B, T, C); what stands for padding means nothing."""
-        return self._laid_out(x_1NC[0], self.kept)
+        """(B, T, C), with zeros for padding."""
+        empty = x_1NC.new_zeros(self.shape[0] * self.shape[1], x_1NC.shape[2])
+        return empty.index_copy(0, self.places[: self.real], x_1NC[0, : self.real]).unflatten(0, self.shape)
 
-    def rows(self, x_1NC: Tensor) -> Tensor:
-        """(B, T, C), as attention sees them."""
-        return self._laid_out(x_1NC[0], self.slots)
-
-    def tokens_of_rows(self, x_BTC: Tensor) -> Tensor:
-        return x_BTC.flatten(0, 1).index_select(0, self.slots)[None]
-
-    def _laid_out(self, x_NC: Tensor, places_N: Tensor) -> Tensor:
-        empty = x_NC.new_zeros(self.shape[0] * self.shape[1], x_NC.shape[1])
-        return empty.index_copy(0, places_N, x_NC).unflatten(0, self.shape)
+    def looked(self, x_1NC: Tensor, look: Look) -> Tensor:
+        """What attention makes of the tokens, group by group."""
+        return torch.cat([group.tokens(look(group.rows(x_1NC[0]), group.seen)) for group in self.groups])[None]
 
 
 def unpadded(mask: Tensor | None) -> Unpadded | None:
-    """For the mask of a whole batch on a CPU. A GPU would have to wait for the number of tokens, and keeps its mask."""
-    if mask is None or mask.dim() != 2 or mask.device.type != "cpu" or torch.compiler.is_compiling():
+    """For a mask that says which tokens are real, (B, T), or who may look at whom, (B, T, T): padding not at itself.
+
+    On a CPU alone: a GPU would have to wait for the number of tokens, and keeps its mask.
+    """
+    if mask is None or mask.device.type != "cpu" or torch.compiler.is_compiling():
         return None
-    real_BT = mask.bool()
-    number, length = real_BT.shape
-    first_real = (~real_BT).flatten().long().argsort(stable=True)
-    count = min(-(-int(real_BT.sum()) // STEP) * STEP, number * length)
-    kept = first_real[:count].sort().values
-    places_BT = (~real_BT).long().argsort(dim=1, stable=True).argsort(dim=1)
-    slots_BT = torch.arange(number)[:, None] * length + places_BT
-    return Unpadded(kept, slots_BT.flatten()[kept], (number, length))
+    mask = mask.bool()
+    real_BT = mask if mask.dim() == 2 else mask.diagonal(dim1=1, dim2=2)
+    if mask.dim() == 3 and real_BT.all():
+        return None
+    places, groups, count = [], [], 0
+    to_the_left_BT = (~real_BT).long().argsort(dim=1, stable=True)
+    lengths_B = real_BT.sum(dim=1)
+    for rows in _of_like_length(lengths_B):
+        lengths, moved = lengths_B[rows], to_the_left_BT[rows, : int(lengths_B[rows[0]])]
+        there = torch.arange(moved.shape[1]) < lengths[:, None]
+        places.append((rows[:, None] * real_BT.shape[1] + moved)[there])
+        seen = _seen(mask[rows], moved) if mask.dim() == 3 else None
+        after = count + len(places[-1])
+        groups.append(Group(slice(count, after), there.flatten().nonzero()[:, 0], (len(rows), moved.shape[1]), seen))
+        count = after
+    if filling := -count % STEP or STEP * (count == 0):  # a text of its own
+        places.append(torch.zeros(filling, dtype=torch.long))
+        groups.append(Group(slice(count, count + filling), torch.arange(filling), (1, filling), None))
+    return Unpadded(torch.cat(places), count, tuple(groups), (real_BT.shape[0], real_BT.shape[1]))
+
+
+def _of_like_length(lengths_B: Tensor) -> Iterator[Tensor]:
+    """Rows, the longest first; those without a token are left out."""
+    order = lengths_B.argsort(descending=True, stable=True)
+    sorted_lengths = lengths_B[order].tolist()
+    start = 0
+    for place, length in enumerate([*sorted_lengths, 0]):
+        if place > start and length < LEAST_FILLED * sorted_lengths[start]:
+            yield order[start:place]
+            start = place
+        if length == 0:
+            return
+
+
+def _seen(mask_BTT: Tensor, moved_BS: Tensor) -> Tensor:
+    """Who may look at whom once the rows are moved; what fills them up sees itself, or it would be NaN."""
+    length = moved_BS.shape[1]
+    mask_BST = mask_BTT.gather(1, moved_BS[:, :, None].expand(-1, -1, mask_BTT.shape[2]))
+    mask_BSS = mask_BST.gather(2, moved_BS[:, None, :].expand(-1, length, -1))
+    causal = torch.ones(length, length, dtype=torch.bool).tril()
+    return ((mask_BSS & causal) | torch.eye(length, dtype=torch.bool))[:, None]
