@@ -67,3 +67,20 @@ def test_every_marked_figure_is_the_one_in_its_file():
             value = value[int(key)] if isinstance(value, list) else value[key]
         digits = len(figure.partition(".")[2])
         assert f"{value:,.{digits}f}" == figure, f"{figure} in README, {value} in {file}"
+
+
+def test_the_table_of_methods_is_the_measured_one():
+    page = (ROOT / "docs" / "tune.md").read_text("utf-8")
+    measured = json.loads((ROOT / "benchmarks" / "results" / "tuning.json").read_text())
+    for row in measured["ag_news"]:
+        low, high = (100 * row["interval"][end] for end in ("low", "high"))
+        memory, seconds = row["peak_memory"] / 1e9, row["training_seconds"]
+        assert (
+            f"| `{row['method']}` | {row['value']:.1%} | {low:.1f} to {high:.1f} | {row['trainable_parameters']:,} "
+            f"| {memory:.2f} GB | {seconds:.0f} s |"
+        ).replace("%", " %", 1) in page
+    for row in measured["wikitext_2"][1:]:
+        for found, sign in ((row["against_the_base"], -1), (row["forgetting"], 1)):
+            ends = sorted(sign * found["interval"][end] for end in ("low", "high"))
+            text = f"{sign * found['value']:.2f}", f"({ends[0]:.2f} to {ends[1]:.2f})"
+            assert re.search(rf"{re.escape(text[0])}[^(]*{re.escape(text[1])}", page), text
