@@ -16,9 +16,9 @@ from typing import Any
 
 sys.path[0] = str(Path(__file__).parent.parent)
 
-from benchmarks.common import save, table  # noqa: E402
+from benchmarks.common import RESULTS, save, table  # noqa: E402
 
-from gpt2lab.core import lines  # noqa: E402
+from gpt2lab.core import files, lines  # noqa: E402
 from gpt2lab.study import rehearsal  # noqa: E402
 from gpt2lab.study.report.facts import of_study  # noqa: E402
 
@@ -62,8 +62,14 @@ def main() -> None:
     table(
         ("study", "seconds", "trainings"), [(row["study"], f"{row['seconds']:.0f}", row["trainings"]) for row in rows]
     )
-    if not sys.argv[1:]:
-        save("studies", {"rows": rows})
+    save("studies", {"rows": _beside_the_others(rows)})
+
+
+def _beside_the_others(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """In the places of what an earlier call measured of the same studies."""
+    path = RESULTS / "studies.json"
+    kept = {row["study"]: row for row in files.read_json(path)["rows"]} if path.is_file() else {}
+    return list((kept | {row["study"]: row for row in rows}).values())
 
 
 if __name__ == "__main__":
