@@ -3,13 +3,15 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
 from gpt2lab.core.errors import UserError
-from gpt2lab.model import gpt2
+from gpt2lab.model import gpt2, prompt
 from gpt2lab.model.gpt2 import GPT2, build, check_ids, initialise
+from gpt2lab.model.settings import PromptSettings
 from models import TINY, GrowingCache, classifier, language_model, lively, random_ids
 
 LABELLED = replace(TINY, labels=("a", "b", "c"))
@@ -67,6 +69,35 @@ def test_gradients_of_a_padded_batch_are_the_sum_of_those_of_its_texts(padding, 
         F.cross_entropy(model(text[None]), torch.tensor([label]), reduction="sum").backward()
     for parameter, grad in zip(model.parameters(), together):
         torch.testing.assert_close(parameter.grad, grad, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("soft", [0, 3])
+@pytest.mark.parametrize("side", ["left", "right", "none", "who sees whom"])
+def test_the_wanted_places_alone_are_those_places_of_all(padding, side, soft):
+    """In values and in gradients, though the last block does nothing else for the others."""
+    model = double(language_model())
+    if soft:
+        prompt.add(model, PromptSettings(tokens=soft), 1, np.array([], np.int64))
+        model.requires_grad_(True)
+        model.double()
+    ids, mask = padded_batch(TEXTS, "right" if side in ("none", "who sees whom") else side)
+    real = mask.flatten().nonzero()[:, 0]
+    wanted = real[[0, 3, 7, 8, 20, 28]]
+    if side == "none":
+        mask = None
+    elif side == "who sees whom":
+        mask = (mask[:, :, None] * mask[:, None, :]).bool()
+    found = {}
+    for way in ("all", "wanted"):
+        if way == "all":
+            x_NC = model.transformer(ids, mask).flatten(0, 1)[wanted]
+        else:
+            x_NC = model.transformer(ids, mask, wanted_N=wanted)
+        (x_NC * torch.arange(6.0)[:, None]).square().sum().backward()
+        found[way] = [x_NC.detach(), *(p.grad for p in model.transformer.parameters() if p.grad is not None)]
+        model.zero_grad()
+    for one, other in zip(found["all"], found["wanted"], strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-10)
 
 
 def test_a_row_that_is_all_padding_is_finite_and_so_are_its_gradients(padding):

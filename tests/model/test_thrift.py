@@ -10,6 +10,11 @@ from gpt2lab.model.settings import LoraSettings
 from models import TINY, language_model, random_ids
 
 
+@pytest.fixture(autouse=True)
+def however_few_tokens(monkeypatch):
+    monkeypatch.setattr(thrift, "KEPT_UP_TO", 0)
+
+
 def plain(cheap, x, linear):
     return linear(cheap(x))
 
@@ -89,3 +94,10 @@ def test_a_block_keeps_10_widths_a_token_in_place_of_16(monkeypatch):
     assert kept(block, x) == pytest.approx(10, abs=0.5)
     monkeypatch.setattr(gpt2, "linear_after", plain)
     assert kept(block, x) == pytest.approx(16, abs=0.8)
+
+
+def test_few_tokens_are_kept_whole_on_a_cpu(monkeypatch):
+    monkeypatch.setattr(thrift, "KEPT_UP_TO", 100)
+    block = gpt2.Block(TINY.with_dropout(0.0), 0).train().bfloat16()
+    few, many = (torch.randn(2, tokens, TINY.width, dtype=torch.bfloat16, requires_grad=True) for tokens in (50, 51))
+    assert kept(block, few) - kept(block, many) == pytest.approx(6, abs=1)

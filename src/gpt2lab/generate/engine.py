@@ -65,9 +65,8 @@ class Engine:
         padded = [[*text, *[0] * (longest - len(text))] for text in texts]  # to the right, where nobody looks
         ids = torch.tensor(padded, device=self.weights.device)
         self.cache.begin(slots, [self.soft + len(text) for text in texts])
-        x_BTC = self.weights.transformer(ids, cache=self.cache)
-        last = torch.tensor([len(text) - 1 for text in texts], device=ids.device)
-        return self.weights.head(x_BTC[torch.arange(len(texts), device=ids.device), last])
+        last = torch.tensor([row * longest + len(text) - 1 for row, text in enumerate(texts)], device=ids.device)
+        return self.weights.head(self.weights.transformer(ids, cache=self.cache, wanted_N=last))
 
     def step(self, ids: Sequence[int]) -> Tensor:
         """One more token in every row; the logits that follow."""

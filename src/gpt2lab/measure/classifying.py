@@ -43,8 +43,8 @@ def _of_several(model: GPT2Classifier, texts: Sequence[Ids], token_budget: int) 
             ids[row, : lengths[place]] = texts[place]
         ids_BT = torch.from_numpy(ids)
         check_ids(ids_BT, model.config)
-        x_BTC = model.transformer(ids_BT.to(device))
-        last_BC = x_BTC[torch.arange(len(places)), torch.from_numpy(lengths[places] - 1)]
+        last_B = torch.from_numpy(np.arange(len(places)) * ids.shape[1] + lengths[places] - 1)
+        last_BC = model.transformer(ids_BT.to(device), wanted_N=last_B.to(device))
         found[places] = model.score(last_BC.to(model.score.weight.dtype)).float().log_softmax(-1).cpu().numpy()
     if not np.isfinite(found).all():
         raise UserError("the model's answer is no number", way_out="its weights are damaged, or need precision fp32")

@@ -194,12 +194,12 @@ def _run(
     order = np.argsort(source, kind="stable")
     plain = all(len(row.branches) == 1 for row in batch)
     branch_BT = torch.from_numpy(branch_of).to(device)
-    x_BTC = transformer(
+    x_NC = transformer(
         torch.from_numpy(ids).to(device),
         _real(branch_BT) if plain else _who_sees_whom(branch_BT),
         None if plain else torch.from_numpy(positions).to(device),
+        wanted_N=torch.from_numpy(wanted).to(device),
     )
-    x_NC = x_BTC.flatten(0, 1)[torch.from_numpy(wanted).to(device)]
     return np.concatenate(places)[order], *head(x_NC, source[order], np.concatenate(targets)[order])
 
 

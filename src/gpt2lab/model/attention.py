@@ -1,7 +1,7 @@
-"""Causal attention in bf16 on a CPU, by plain matrix products over blocks of queries.
+"""Causal attention on a CPU in bf16, or with dropout, by plain matrix products over blocks of queries.
 
-PyTorch's fused attention runs far below the rate of bf16 matrix products there (benchmarks/NOTES.md has the figures). A
-block of queries multiplies with the keys it can see and no others, which saves nearly half of the work.
+PyTorch's fused attention runs far below the rate of bf16 matrix products there, and knows no dropout
+(benchmarks/NOTES.md has the figures). A block of queries multiplies with the keys it can see and no others, which saves nearly half of the work.
 """
 
 from __future__ import annotations
@@ -15,52 +15,60 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from gpt2lab.model.dropout import draw, without
+
 BLOCK = 128  # queries at a time; 256 is as fast, 512 slower
 KEPT_UP_TO = 512  # tokens; for longer rows the weights are computed again on the way back, to save their memory
 
 
 def causal_attention(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, dropout: float, scale: float) -> Tensor:
     """Scores are rounded to bf16 here, as autocast does: enough to train with, and never used to measure."""
-    fast = torch.is_grad_enabled() and q_BHTD.device.type == "cpu" and q_BHTD.dtype == torch.bfloat16
-    if fast and not dropout:
-        return _ByBlocks.apply(q_BHTD, k_BHTD, v_BHTD, scale)
+    ours = q_BHTD.dtype == torch.bfloat16 or 0 < dropout < 1
+    if ours and torch.is_grad_enabled() and q_BHTD.device.type == "cpu":
+        return _ByBlocks.apply(q_BHTD, k_BHTD, v_BHTD, dropout, scale)
     return F.scaled_dot_product_attention(q_BHTD, k_BHTD, v_BHTD, None, dropout, True, scale=scale)
 
 
 class _ByBlocks(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, scale: float) -> Tensor:
+    def forward(ctx: Any, q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, dropout: float, scale: float) -> Tensor:
         q, k, v = q_BHTD.flatten(0, 1), k_BHTD.flatten(0, 1), v_BHTD.flatten(0, 1)
         batch, heads, length, width = q_BHTD.shape
         y = q.new_empty(batch, length, heads, width).transpose(1, 2)  # as the next layer takes it, without a copy
-        kept = []
+        kept, ctx.bits = [], []
         for start, stop in _blocks(q.shape[1]):
             p = _weights(q, k, start, stop, scale)
-            y[:, :, start:stop] = torch.bmm(p, v[:, :stop]).unflatten(0, (batch, heads))
             if q.shape[1] <= KEPT_UP_TO:
                 kept.append(p)
-        ctx.scale = scale
+            if dropout:
+                ctx.bits.append(draw(p.shape))
+                p = without(p, ctx.bits[-1], dropout)
+            y[:, :, start:stop] = torch.bmm(p, v[:, :stop]).unflatten(0, (batch, heads))
+        ctx.scale, ctx.dropout = scale, dropout
         ctx.save_for_backward(q, k, v, *kept)
-        return y
+        return y.div_(1 - dropout) if dropout else y
 
     @staticmethod
     @once_differentiable
     def backward(  # pyrefly: ignore[bad-override]
         ctx: Any, grad_BHTD: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, None]:
+    ) -> tuple[Tensor, Tensor, Tensor, None, None]:
         q, k, v, *kept = ctx.saved_tensors
-        grad = grad_BHTD.reshape(q.shape)
+        grad = (grad_BHTD / (1 - ctx.dropout) if ctx.dropout else grad_BHTD).reshape(q.shape)
         grad_q, grad_k, grad_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
         for index, (start, stop) in enumerate(_blocks(q.shape[1])):
             p = kept[index] if kept else _weights(q, k, start, stop, ctx.scale)
             grad_block = grad[:, start:stop]
             grad_p = torch.bmm(grad_block, v[:, :stop].mT)
+            p_seen = p
+            if ctx.dropout:
+                grad_p, p_seen = (without(every, ctx.bits[index], ctx.dropout) for every in (grad_p, p))
             grad_s = torch._softmax_backward_data(grad_p, p, -1, p.dtype)
             grad_q[:, start:stop] = torch.bmm(grad_s, k[:, :stop])
             grad_k[:, :stop] += torch.bmm(grad_s.mT, q[:, start:stop])
-            grad_v[:, :stop] += torch.bmm(p.mT, grad_block)
+            grad_v[:, :stop] += torch.bmm(p_seen.mT, grad_block)
         shape = grad_BHTD.shape
-        return grad_q.mul_(ctx.scale).view(shape), grad_k.mul_(ctx.scale).view(shape), grad_v.view(shape), None
+        return grad_q.mul_(ctx.scale).view(shape), grad_k.mul_(ctx.scale).view(shape), grad_v.view(shape), None, None
 
 
 def _blocks(length: int) -> Iterator[tuple[int, int]]:

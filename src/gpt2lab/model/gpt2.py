@@ -20,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 from gpt2lab.core.errors import UserError
 from gpt2lab.model.attention import causal_attention
 from gpt2lab.model.config import GPT2Config
+from gpt2lab.model.dropout import dropout
 from gpt2lab.model.thrift import linear_after
 from gpt2lab.model.unpadded import Unpadded, unpadded
 
@@ -60,13 +61,15 @@ class Attention(nn.Module):
         self.c_attn = nn.Linear(config.width, 3 * config.width)
         self.c_proj = nn.Linear(config.width, config.width)
 
-    def forward(self, norm: nn.Module, x_BTC: Tensor, mask: Mask, causal: bool, cache: Cache | None) -> Tensor:
+    def forward(
+        self, norm: nn.Module, x_BTC: Tensor, mask: Mask, causal: bool, cache: Cache | None, wanted_N: Tensor | None
+    ) -> Tensor:
         qkv_BTC = linear_after(norm, x_BTC, self.c_attn)
         if isinstance(mask, Unpadded):
             y_BTC = mask.looked(qkv_BTC, lambda rows, seen: self._looked(rows, seen, seen is None, None))
         else:
             y_BTC = self._looked(qkv_BTC, mask, causal, cache)
-        return F.dropout(self.c_proj(y_BTC), self.output_dropout, self.training)
+        return dropout(self.c_proj(_only(wanted_N, y_BTC)), self.output_dropout, self.training)
 
     def _looked(self, qkv_BTC: Tensor, mask: Tensor | None, causal: bool, cache: Cache | None) -> Tensor:
         q, k, v = (self._by_head(part) for part in qkv_BTC.chunk(3, dim=-1))
@@ -94,7 +97,7 @@ class MLP(nn.Module):
 
     def forward(self, norm: nn.Module, x_BTC: Tensor) -> Tensor:
         y_BTC = linear_after(self.activation, linear_after(norm, x_BTC, self.c_fc), self.c_proj)
-        return F.dropout(y_BTC, self.dropout, self.training)
+        return dropout(y_BTC, self.dropout, self.training)
 
 
 class Block(nn.Module):
@@ -105,8 +108,10 @@ class Block(nn.Module):
         self.ln_2 = nn.LayerNorm(config.width, eps=config.norm_epsilon)
         self.mlp = MLP(config)
 
-    def forward(self, x_BTC: Tensor, mask: Mask, causal: bool, cache: Cache | None) -> Tensor:
-        x_BTC = x_BTC + self.attn(self.ln_1, x_BTC, mask, causal, cache)
+    def forward(
+        self, x_BTC: Tensor, mask: Mask, causal: bool, cache: Cache | None, wanted_N: Tensor | None = None
+    ) -> Tensor:
+        x_BTC = _only(wanted_N, x_BTC) + self.attn(self.ln_1, x_BTC, mask, causal, cache, wanted_N)
         return x_BTC + self.mlp(self.ln_2, x_BTC)
 
 
@@ -129,9 +134,11 @@ class Transformer(nn.Module):
         mask: Tensor | None = None,
         positions_BT: Tensor | None = None,
         cache: Cache | None = None,
+        wanted_N: Tensor | None = None,
     ) -> Tensor:
         """`mask` says which tokens are real (B, S) or who may look at whom (B, T, S); padding looks not even at itself.
-        The past is always added.
+        The past is always added. The answer is (B, T, C), or (N, C) for the wanted places alone, counted row after row:
+        the last block then computes little for the others.
 
         Neither masks, positions nor the answer hold the soft prompt: everyone sees it, and the cache alone counts it.
         """
@@ -149,16 +156,22 @@ class Transformer(nn.Module):
         x_BTC = self.wte(ids_BT)
         if soft and self.prompt is not None:
             x_BTC = torch.cat([self.prompt.weight.expand(len(x_BTC), -1, -1), x_BTC], dim=1)
+            if wanted_N is not None:
+                wanted_N = wanted_N + soft * (1 + wanted_N // ids_BT.shape[1])
         x_BTC = x_BTC + self.wpe(positions_BT)
         x_BTC = x_BTC.to(self.ln_f.weight.dtype)  # embeddings may be kept in more precision than the blocks
-        x_BTC = F.dropout(x_BTC, self.config.embedding_dropout, self.training)
+        x_BTC = dropout(x_BTC, self.config.embedding_dropout, self.training)
         if real:
             x_BTC = real.tokens(x_BTC)
-        for block in self.h:
+            wanted_N = None if wanted_N is None else real.numbers(wanted_N)
+        for layer, block in enumerate(self.h, 1):
+            wanted = wanted_N if layer == len(self.h) else None
             if self.recompute_activations and self.training:
-                x_BTC = checkpoint(block, x_BTC, seen, causal, cache, use_reentrant=False)
+                x_BTC = checkpoint(block, x_BTC, seen, causal, cache, wanted, use_reentrant=False)
             else:
-                x_BTC = block(x_BTC, seen, causal, cache)
+                x_BTC = block(x_BTC, seen, causal, cache, wanted)
+        if wanted_N is not None:
+            return self.ln_f(x_BTC[0])
         if real:
             x_BTC = real.batch(x_BTC)
         return self.ln_f(x_BTC[:, soft:])
@@ -254,12 +267,13 @@ class GPT2Classifier(nn.Module):
         return self.transformer.window
 
     def forward(self, ids_BT: Tensor, mask_BT: Tensor | None = None) -> Tensor:
-        x_BTC = self.transformer(ids_BT, mask_BT)
-        if mask_BT is None:
-            return self.score(x_BTC[:, -1])
-        places = torch.arange(ids_BT.shape[1], device=ids_BT.device)
-        last_B = torch.where(mask_BT.bool(), places, -1).amax(dim=1).clamp(min=0)
-        return self.score(x_BTC[torch.arange(len(ids_BT), device=ids_BT.device), last_B])
+        rows, length = ids_BT.shape
+        last_B = torch.full((rows,), length - 1, device=ids_BT.device)
+        if mask_BT is not None:
+            places = torch.arange(length, device=ids_BT.device)
+            last_B = torch.where(mask_BT.bool(), places, -1).amax(dim=1).clamp(min=0)
+        wanted_B = last_B + length * torch.arange(rows, device=ids_BT.device)
+        return self.score(self.transformer(ids_BT, mask_BT, wanted_N=wanted_B))
 
 
 M = TypeVar("M", GPT2, GPT2Classifier)
@@ -301,6 +315,11 @@ def check_ids(ids: Tensor, config: GPT2Config, place: object = None) -> None:
             place=place,
             way_out="use the tokenizer that the model was trained with",
         )
+
+
+def _only(wanted_N: Tensor | None, x_BTC: Tensor) -> Tensor:
+    """(1, N, C) of the wanted places."""
+    return x_BTC if wanted_N is None else x_BTC.flatten(0, 1).index_select(0, wanted_N)[None]
 
 
 def _positions(mask: Tensor | None, past: int, length: int, device: torch.device) -> Tensor:

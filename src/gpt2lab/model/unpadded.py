@@ -50,6 +50,12 @@ class Unpadded:
         empty = x_1NC.new_zeros(self.shape[0] * self.shape[1], x_1NC.shape[2])
         return empty.index_copy(0, self.places[: self.real], x_1NC[0, : self.real]).unflatten(0, self.shape)
 
+    def numbers(self, places_N: Tensor) -> Tensor:
+        """Which of the tokens stand at these places of the batch, all of them real."""
+        number_of = torch.zeros(self.shape[0] * self.shape[1], dtype=torch.long)
+        number_of[self.places[: self.real]] = torch.arange(self.real)
+        return number_of[places_N]
+
     def looked(self, x_1NC: Tensor, look: Look) -> Tensor:
         """What attention makes of the tokens, group by group."""
         return torch.cat([group.tokens(look(group.rows(x_1NC[0]), group.seen)) for group in self.groups])[None]

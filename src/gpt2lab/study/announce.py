@@ -42,8 +42,6 @@ def announce(config: GPT2Config, model: nn.Module, plan: Plan, block: int, team:
     console.say(
         f"on {hardware.device_name(plan.device)}{machines}, {plan.precision}, micro-batches of {plan.micro_batch}"
     )
-    if config.attention_dropout and plan.device.type == "cpu":
-        console.say("dropout inside attention costs the fused path on a CPU: expect a slower step")
     console.say(f"resume: {_exactness(plan)}")
     if epochs > MANY_EPOCHS:
         console.warn(f"every text will be seen {epochs:,.0f} times: the corpus is small for so many steps")

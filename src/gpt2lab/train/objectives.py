@@ -19,11 +19,12 @@ Objective = Callable[[Any, Inputs], Tensor]  # of a model and a micro-batch
 
 def language_modelling(model: GPT2, inputs: Inputs) -> Tensor:
     """Dense rows go through the head as they are; elsewhere logits exist only where a target is."""
-    x_BTC = model.transformer(inputs.ids, inputs.mask, inputs.positions)
-    if inputs.dense:
-        return summed_nll(x_BTC.flatten(0, 1), model.lm_head.weight, model.padding_bias, inputs.targets.flatten())
-    scored = inputs.targets != UNSCORED
-    return summed_nll(x_BTC[scored], model.lm_head.weight, model.padding_bias, inputs.targets[scored])
+    targets_N, wanted_N = inputs.targets.flatten(), None
+    if not inputs.dense:
+        wanted_N = (targets_N != UNSCORED).nonzero()[:, 0]
+        targets_N = targets_N[wanted_N]
+    x = model.transformer(inputs.ids, inputs.mask, inputs.positions, wanted_N=wanted_N)
+    return summed_nll(x.flatten(0, -2), model.lm_head.weight, model.padding_bias, targets_N)
 
 
 def classification(model: GPT2Classifier, inputs: Inputs) -> Tensor:
@@ -35,9 +36,9 @@ def token_losses(
     model: GPT2, ids_BT: Tensor, targets_BT: Tensor, mask: Tensor | None = None, positions_BT: Tensor | None = None
 ) -> Tensor:
     """The loss at each scored place, in order, without a way back; logits exist only there."""
-    scored = targets_BT != UNSCORED
-    x_NC = model.transformer(ids_BT, mask, positions_BT)[scored]
-    return token_nll(x_NC, model.lm_head.weight, model.padding_bias, targets_BT[scored])
+    wanted_N = (targets_BT.flatten() != UNSCORED).nonzero()[:, 0]
+    x_NC = model.transformer(ids_BT, mask, positions_BT, wanted_N=wanted_N)
+    return token_nll(x_NC, model.lm_head.weight, model.padding_bias, targets_BT.flatten()[wanted_N])
 
 
 def untrained_loss(vocabulary: int) -> float:

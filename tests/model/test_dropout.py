@@ -1,0 +1,87 @@
+"""Dropout with cheap random numbers is dropout: its rate, its scale, its gradient, and nothing where none is asked."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpt2lab.model import attention
+from gpt2lab.model.dropout import draw, dropout, without
+
+
+def dropped(shape, rate):
+    return without(torch.ones(shape), draw(torch.Size(shape)), rate) == 0
+
+
+@given(rate=st.floats(0.001, 0.999), seed=st.integers(0, 2**32))
+def test_as_many_are_left_out_as_the_rate_says(rate, seed):
+    torch.manual_seed(seed)
+    out = dropped((400, 250), rate)
+    assert abs(out.float().mean() - rate) < 6 * math.sqrt(rate * (1 - rate) / out.numel()) + 2**-17
+
+
+def test_neither_places_nor_neighbours_matter():
+    """Each of the four lanes of a random number, and each pair of neighbours, is like any other."""
+    torch.manual_seed(1)
+    out = dropped((250_000, 4), 0.3).double()
+    assert (out.mean(0) - 0.3).abs().max() < 0.005
+    correlations = torch.corrcoef(torch.cat([out[1:], out[:-1]], dim=1).T) - torch.eye(8)
+    assert correlations.abs().max() < 0.01
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_stays_is_scaled_up_and_so_is_its_gradient(dtype):
+    x = torch.randn(3, 50, 7, dtype=dtype, requires_grad=True)
+    torch.manual_seed(5)
+    y = dropout(x, 0.4, True)
+    y.backward(torch.full_like(x, 3.0))
+    torch.manual_seed(5)
+    factor = (~dropped(x.shape, 0.4)).to(dtype) / 0.6
+    torch.testing.assert_close(y, x * factor)
+    torch.testing.assert_close(x.grad, 3 * factor)
+    assert 0.2 < (y == 0).float().mean() < 0.6
+
+
+@pytest.mark.parametrize(("rate", "training", "kept"), [(0.0, True, 1), (0.5, False, 1), (1.0, True, 0)])
+def test_the_ends(rate, training, kept):
+    x = torch.randn(10, 10)
+    assert torch.equal(dropout(x, rate, training), kept * x)
+
+
+def test_an_odd_number_of_elements_and_none_at_all():
+    assert dropped((5, 3), 0.5).shape == (5, 3)
+    assert dropout(torch.empty(0, 4), 0.5, True).shape == (0, 4)
+
+
+@pytest.mark.parametrize("length", [3, 130, 300])
+@pytest.mark.parametrize("kept_up_to", [0, 10_000])
+def test_attention_leaves_out_weights_as_its_definition_says(monkeypatch, length, kept_up_to):
+    """Values and gradients, in fp32, beside softmax, dropout and product written out."""
+    monkeypatch.setattr(attention, "KEPT_UP_TO", kept_up_to)
+    drawn = []
+    monkeypatch.setattr(attention, "draw", lambda shape: drawn.append(draw(shape)) or drawn[-1])
+    torch.manual_seed(length)
+    q, k, v = (torch.randn(2, 3, length, 8, requires_grad=True) for _ in range(3))
+    y = attention.causal_attention(q, k, v, 0.25, 0.3)
+    y.square().sum().backward()
+    ours = [y.detach(), q.grad, k.grad, v.grad]
+    q, k, v = (tensor.detach().requires_grad_() for tensor in (q, k, v))
+    out = torch.zeros(6, length, length, dtype=torch.bool)
+    for block, part in enumerate(drawn):
+        out[:, block * attention.BLOCK : block * attention.BLOCK + part.shape[1], : part.shape[2]] = without(torch.ones(part.shape), part, 0.25) == 0
+    hidden = torch.ones(length, length, dtype=torch.bool).triu(1)
+    weights = (q @ k.mT * 0.3).masked_fill(hidden, -math.inf).softmax(-1)
+    y = (weights * ~out.view(2, 3, length, length) / 0.75) @ v
+    y.square().sum().backward()
+    for one, other in zip(ours, [y.detach(), q.grad, k.grad, v.grad], strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+    assert length == 3 or 0.2 < out.view(2, 3, length, length)[~hidden.expand(2, 3, -1, -1)].float().mean() < 0.3
+
+
+def test_without_a_way_back_attention_is_pytorchs():
+    q, k, v = (torch.randn(1, 2, 9, 8) for _ in range(3))
+    expected = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=0.3)
+    torch.testing.assert_close(attention.causal_attention(q, k, v, 0.0, 0.3), expected)
