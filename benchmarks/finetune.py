@@ -2,13 +2,15 @@
 
 Needs GPT2LAB_REAL_DATA (ag-news and gpt2-bpe). Each contestant is a process of its own that builds its model, warms up,
 and then waits; it takes turns with the reference, a few steps each, A B A B, so that its rate is known against the same
-minutes, and two models at most are in memory. Everyone gets the same random weights, batches of 16 AG News texts in the
-same order, AdamW at 5e-5 without decay or warm-up, a gradient clipped at 1, no dropout. Peers:
+minutes, and two models at most are in memory. Everyone gets the same random weights, batches of 16 of the same 800 AG
+News texts, AdamW at 5e-5 without decay or warm-up, a gradient clipped at 1. `dropout` is GPT-2's own, 0.1 in all three
+places, which whoever changes nothing gets; the others have none. Peers:
 - Trainer as people use it: every text padded to 256 tokens;
-- a hand-tuned loop around GPT2ForSequenceClassification: fused AdamW, autocast, padded to the longest of a batch; and
-  the same with texts of like length brought together in each turn (`by length`), compiled for all lengths or not;
-- PEFT's LoRA in the first of these loops.
-Losses are compared where rows, weights and what moves are the same.
+- a hand-tuned loop around GPT2ForSequenceClassification: fused AdamW, autocast, padded to the longest of a batch, up to
+  a multiple of 8, where texts of like length of all 800 were brought together (`by length`), compiled or not;
+- PEFT's LoRA in that loop.
+Rates are texts a second of the mean length: what is not padded to 256 counts its real tokens. Losses are compared where
+rows, weights and what moves are the same.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import itertools
 import json
 import lzma
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -34,8 +37,9 @@ from benchmarks.common import RESULTS, median, save, table  # noqa: E402
 ROWS = 16
 LONGEST = 256
 CLASSES = 4
-WARM_UP = 3  # steps
+POOL = 50  # batches of texts
 ROUNDS = 3
+DROPOUT = 0.1
 
 
 @dataclass(frozen=True)
@@ -47,30 +51,49 @@ class Shape:
     steps: int  # a turn
 
 
-SHAPES = {"10M": Shape(6, 6, 384, 8192, 16), "124M": Shape(12, 12, 768, 50257, 6)}
+@dataclass(frozen=True)
+class Pace:
+    """Steps to warm up, with as many lengths as will be met, and steps a turn."""
+
+    warm_up: int
+    turn: int
+
+
+SHAPES = {"10M": Shape(6, 6, 384, 8192, 12), "124M": Shape(12, 12, 768, 50257, 8)}
 REFERENCE = "gpt2lab full bf16"
-TRAINER = "Trainer full fp32 padded to 256"
+TRAINER = "Trainer full fp32 padded dropout"
 CONTESTANTS = (
     TRAINER,
-    "Trainer full bf16 padded to 256",
-    "hand-tuned full fp32",
+    "Trainer full fp32 padded",
+    "Trainer full bf16 padded",
     "hand-tuned full fp32 by length",
-    "hand-tuned full bf16",
     "hand-tuned full bf16 by length",
+    "hand-tuned full bf16 by length dropout",
     "hand-tuned full bf16 by length compile",
     "gpt2lab full fp32",
-    "gpt2lab full bf16 compile",
+    "gpt2lab full bf16 dropout",
     "gpt2lab lora bf16",
     "gpt2lab partial bf16",
     "gpt2lab prompt bf16",
     "gpt2lab qlora bf16",
     "gpt2lab lora fp32",
     "gpt2lab qlora fp32",
-    "PEFT lora fp32",
-    "PEFT lora bf16",
+    "PEFT lora fp32 by length",
+    "PEFT lora bf16 by length",
 )
-# Of a step's three equal parts, forward, gradients of activations, gradients of weights: what need not be computed.
-SKIPPED = {"lora": 1 / 3, "partial": 1 / 3}
+
+
+def pace(name: str, shape: Shape) -> Pace:
+    return Pace(2, 2) if "padded" in name else Pace(12, shape.steps)
+
+
+def skipped(method: str, shape: Shape) -> float:
+    """Of a step's three equal parts, forward, gradients of activations, gradients of weights: what need not be done.
+
+    LoRA skips the last of these, partial the last two in the lower half of the blocks. A block multiplies by twelve
+    squares of its width, and the last one for most tokens by three.
+    """
+    return {"lora": 1 / 3, "partial": 2 / 3 * 6 * shape.layers / (12 * shape.layers - 9)}[method]
 
 
 def shape_of(title: str, steps: int | None) -> Shape:
@@ -78,30 +101,37 @@ def shape_of(title: str, steps: int | None) -> Shape:
 
 
 class Texts:
-    """AG News in the order that everyone gets, as GPT-2's ids."""
+    """The first of AG News, as GPT-2's ids."""
 
-    def __init__(self, shape: Shape, steps: int) -> None:
+    def __init__(self, shape: Shape) -> None:
         from gpt2lab.text import tokenizer
 
         place = Path(os.environ["GPT2LAB_REAL_DATA"])
         gpt2 = tokenizer.load(place / "gpt2-bpe")
         with lzma.open(place / "ag-news" / "train_subset.jsonl.xz", "rt", encoding="utf-8") as file:
-            rows = [json.loads(line) for line in itertools.islice(file, ROWS * (WARM_UP + ROUNDS * steps))]
+            rows = [json.loads(line) for line in itertools.islice(file, ROWS * POOL)]
         last = shape.vocabulary - 1  # stays free: it pads
         self.ids = [[int(number) % last for number in gpt2.encode(row["text"])][:LONGEST] for row in rows]
         names = sorted({row["label"] for row in rows})
         self.labels = [names.index(row["label"]) for row in rows]
         self.padding = last
 
-    def batches(self, steps: int, by_length: bool = False) -> Iterator[list[int]]:
-        """Texts of each step. By length, those of one turn are sorted first: a turn has the same texts for all."""
-        count = len(self.ids)
-        bounds = [0, ROWS * WARM_UP, *range(ROWS * (WARM_UP + steps), count + 1, ROWS * steps)]
-        for first, after in itertools.pairwise(bounds):
-            texts = list(range(first, after))
-            if by_length:
-                texts.sort(key=lambda text: len(self.ids[text]))
-            yield from (texts[start : start + ROWS] for start in range(0, len(texts), ROWS))
+    def batches(self, by_length: bool = False) -> list[list[int]]:
+        """Texts of each step, as they come, or with others of like length; the batches are then in any order."""
+        texts = list(range(len(self.ids)))
+        if by_length:
+            texts.sort(key=lambda text: len(self.ids[text]))
+        found = [texts[start : start + ROWS] for start in range(0, len(texts), ROWS)]
+        if by_length:
+            random.Random(1).shuffle(found)
+        return found
+
+    def done(self, name: str, first: int, after: int) -> float:
+        """Texts of the mean length that these steps are worth."""
+        if "padded" in name:
+            return ROWS * (after - first)
+        texts = itertools.chain(*self.batches("by length" in name)[first:after])
+        return sum(len(self.ids[text]) for text in texts) / (sum(map(len, self.ids)) / len(self.ids))
 
     def padded(self, texts: list[int], length: int | None = None) -> tuple[Any, Any, Any]:
         """Ids, mask and labels, padded on the right."""
@@ -167,7 +197,7 @@ def ours(shape: Shape, device_name: str, base: Path, method: str, precision: str
     settings = TuneSettings(
         base=str(base), data=TuneDataSettings(source=""), method=method, task="labels", train=train, device=device_name
     )  # pyrefly: ignore[bad-argument-type]
-    model = read_model(base, dropout=0.0)
+    model = read_model(base, dropout=DROPOUT if "dropout" in more else 0.0)
     methods.apply(settings, model, tokenizer.load(Path(os.environ["GPT2LAB_REAL_DATA"]) / "gpt2-bpe"))
     train = train.model_copy(update={"groups": methods.groups(settings, model.config)})
     groups.freeze(model, train)
@@ -175,18 +205,19 @@ def ours(shape: Shape, device_name: str, base: Path, method: str, precision: str
     plan = Plan(train, device, precision, 10**6, ROWS, ROWS, 10**6, block=LONGEST, unit="texts")
     loss = loss_function(classification, model, train.compile)
     stepper = Stepper(model, loss, plan, State(model, plan), ALONE)
-    texts = Texts(shape, shape.steps)
-    for step, chosen in enumerate(texts.batches(shape.steps)):
+    texts = Texts(shape)
+    for step, chosen in enumerate(texts.batches()):
         ids, mask, labels = (tensor.numpy() for tensor in texts.padded(chosen))
         batch = Batch(ids, np.full_like(ids, UNSCORED), np.where(mask == 1, 0, -1), labels)
         yield stepper.update(stepper.cut(batch), step).values()["loss"]
 
 
-def their_model(base: Path, method: str) -> Any:
+def their_model(base: Path, method: str, more: list[str]) -> Any:
     from transformers import GPT2ForSequenceClassification
 
-    none = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
-    model = GPT2ForSequenceClassification.from_pretrained(base, use_cache=False, **none)
+    rate = DROPOUT if "dropout" in more else 0.0
+    rates = {"resid_pdrop": rate, "embd_pdrop": rate, "attn_pdrop": rate}
+    model = GPT2ForSequenceClassification.from_pretrained(base, use_cache=False, **rates)
     if method == "full":
         return model
     from peft import LoraConfig, get_peft_model
@@ -202,13 +233,14 @@ def hand_tuned(
     import torch
 
     device = torch.device(device_name)
-    model = their_model(base, method).to(device).train()
+    model = their_model(base, method, more).to(device).train()
     moving = [parameter for parameter in model.parameters() if parameter.requires_grad]
     mover = torch.optim.AdamW(moving, lr=5e-5, weight_decay=0.0, fused=True)
     function = torch.compile(model, dynamic=True) if "compile" in more else model
-    texts = Texts(shape, shape.steps)
-    for chosen in texts.batches(shape.steps, "length" in more):
-        ids, mask, labels = (tensor.to(device) for tensor in texts.padded(chosen))
+    texts = Texts(shape)
+    for chosen in texts.batches("length" in more):
+        length = max(len(texts.ids[text]) for text in chosen)
+        ids, mask, labels = (tensor.to(device) for tensor in texts.padded(chosen, -(-length // 8) * 8))
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
             logits = function(input_ids=ids, attention_mask=mask).logits
         loss = torch.nn.functional.cross_entropy(logits.float(), labels)
@@ -230,7 +262,7 @@ def trainer(
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
     turn, done, seen = threading.Semaphore(0), queue.SimpleQueue(), []
-    texts = Texts(shape, shape.steps)
+    texts = Texts(shape)
 
     class Turns(TrainerCallback):
         def on_step_begin(self, *_: object, **__: object) -> None:
@@ -261,9 +293,9 @@ def trainer(
         disable_tqdm=True, logging_strategy="no", bf16=precision == "bf16", learning_rate=5e-5,
         lr_scheduler_type="constant", use_cpu=device_name == "cpu",
     )  # fmt: skip
-    made = InOrder(their_model(base, method), arguments, train_dataset=Rows(), callbacks=[Turns()])
+    made = InOrder(their_model(base, method, more), arguments, train_dataset=Rows(), callbacks=[Turns()])
     threading.Thread(target=made.train, daemon=True).start()
-    for _ in texts.batches(shape.steps):
+    for _ in texts.batches():
         turn.release()
         yield done.get()
 
@@ -303,17 +335,23 @@ def pair(title: str, shape: Shape, names: list[str], device: str, rounds: int, b
         for name in names
     }
     try:
-        found = {name: [ask(process, WARM_UP)] for name, process in running.items()}
+        found = {name: [ask(process, pace(name, shape).warm_up)] for name, process in running.items()}
         for _ in range(rounds):
             for name, process in running.items():
-                found[name].append(ask(process, shape.steps))
+                found[name].append(ask(process, pace(name, shape).turn))
     finally:
         for process in running.values():
             process.kill()
             process.wait()
+    texts = Texts(shape)
     return {
         name: {
-            "seconds_a_turn": [answer["seconds"] for answer in answers[1:]],
+            "rates": [
+                texts.done(name, first, first + pace(name, shape).turn) / answer["seconds"]
+                for first, answer in zip(
+                    itertools.count(pace(name, shape).warm_up, pace(name, shape).turn), answers[1:]
+                )
+            ],
             "losses": [loss for answer in answers for loss in answer["losses"]],
             "peak_memory_gb": answers[-1]["memory"] / 1e9,
         }
@@ -328,31 +366,30 @@ def compare(title: str, shape: Shape, names: list[str], device: str, rounds: int
         make_base(base, shape)
         for name in names:
             found = pair(title, shape, [REFERENCE, name], device, rounds, base)
-            turns = zip(found[REFERENCE]["seconds_a_turn"], found[name]["seconds_a_turn"])
-            times = median([reference / own for reference, own in turns])
+            turns = zip(found[REFERENCE]["rates"], found[name]["rates"])
+            times = median([own / reference for reference, own in turns])
             rows.append({"shape": title, "who": name, "times_reference": times, **found[name]})
             print(f"{title}, {name}: {times:.2f} times the reference", flush=True)
     rows.append({"shape": title, "who": REFERENCE, "times_reference": 1.0, **found[REFERENCE]})
     for row in rows:
-        row["examples_per_second"] = ROWS * shape.steps / median(row["seconds_a_turn"])
+        row["examples_per_second"] = median(row["rates"])
     return rows
 
 
 def derive(rows: list[dict[str, Any]]) -> None:
     """What follows: rate against Trainer's, losses against its losses, how much of the skipped work became time."""
     by_name = {row["who"]: row for row in rows}
-    base = by_name.get(TRAINER)
+    base, still = by_name.get(TRAINER), by_name.get(TRAINER.removesuffix(" dropout"))
     for row in rows:
         who, method, precision, *more = row["who"].split()
         if base:
             row["times_trainer"] = row["times_reference"] / base["times_reference"]
-            if method == "full" and "length" not in more:
-                row["loss_differs_by"] = max(abs(a - b) for a, b in zip(row["losses"], base["losses"]))
         full = by_name.get(f"gpt2lab full {precision}")
-        if who == "gpt2lab" and method in SKIPPED and full:
-            row["share_of_skipped_work_saved"] = (1 - full["times_reference"] / row["times_reference"]) / SKIPPED[
-                method
-            ]
+        if who == "gpt2lab" and method in ("lora", "partial") and full:
+            saved = 1 - full["times_reference"] / row["times_reference"]
+            row["share_of_skipped_work_saved"] = saved / skipped(method, SHAPES[row["shape"]])
+        if still and method == "full" and not {"length", "dropout"} & set(more):
+            row["loss_differs_by"] = max(abs(a - b) for a, b in zip(row["losses"], still["losses"]))
 
 
 def report(rows: list[dict[str, Any]], device: str, rounds: int) -> None:
@@ -368,7 +405,7 @@ def report(rows: list[dict[str, Any]], device: str, rounds: int) -> None:
     ]  # fmt: skip
     table(columns, cells)
     print(f"batches of {ROWS} texts; {rounds} rounds; each rate is a median, each ratio the median of the rounds' own")
-    save(f"finetune-{device}", {"rows": rows, "batch": ROWS, "rounds": rounds, "warm_up_steps": WARM_UP})
+    save(f"finetune-{device}", {"rows": rows, "batch": ROWS, "rounds": rounds})
 
 
 def kept(device: str, shapes: list[str]) -> list[dict[str, Any]]:

@@ -71,7 +71,9 @@ def test_attention_leaves_out_weights_as_its_definition_says(monkeypatch, length
     q, k, v = (tensor.detach().requires_grad_() for tensor in (q, k, v))
     out = torch.zeros(6, length, length, dtype=torch.bool)
     for block, part in enumerate(drawn):
-        out[:, block * attention.BLOCK : block * attention.BLOCK + part.shape[1], : part.shape[2]] = without(torch.ones(part.shape), part, 0.25) == 0
+        out[:, block * attention.BLOCK : block * attention.BLOCK + part.shape[1], : part.shape[2]] = (
+            without(torch.ones(part.shape), part, 0.25) == 0
+        )
     hidden = torch.ones(length, length, dtype=torch.bool).triu(1)
     weights = (q @ k.mT * 0.3).masked_fill(hidden, -math.inf).softmax(-1)
     y = (weights * ~out.view(2, 3, length, length) / 0.75) @ v

@@ -1,7 +1,8 @@
 """Causal attention on a CPU in bf16, or with dropout, by plain matrix products over blocks of queries.
 
 PyTorch's fused attention runs far below the rate of bf16 matrix products there, and knows no dropout
-(benchmarks/NOTES.md has the figures). A block of queries multiplies with the keys it can see and no others, which saves nearly half of the work.
+(benchmarks/NOTES.md has the figures). A block of queries multiplies with the keys it can see and no others, which saves
+nearly half of the work.
 """
 
 from __future__ import annotations

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-STEP = 32  # tokens: for each new number of them oneDNN makes kernels and keeps them
+# For each new shape oneDNN makes kernels and keeps them.
+STEP = 32  # tokens: all of them together are a multiple
+TILE = 16  # tokens: so are the rows of a group, and these are a power of two
 LEAST_FILLED = 0.5  # of the longest row that attention sees together with others
 Look = Callable[[Tensor, Tensor | None], Tensor]  # attention over rows, with a mask where the causal rule is not all
 
@@ -21,14 +23,13 @@ Look = Callable[[Tensor, Tensor | None], Tensor]  # attention over rows, with a 
 class Group:
     """Rows of like length."""
 
-    inside: slice  # of all tokens
-    slots: Tensor  # where in the rows these stand
+    slots: Tensor  # where in the rows its tokens stand
     shape: tuple[int, int]
     seen: Tensor | None  # who may look at whom, where that is not all that came before
 
     def rows(self, x_NC: Tensor) -> Tensor:
         empty = x_NC.new_zeros(self.shape[0] * self.shape[1], x_NC.shape[1])
-        return empty.index_copy(0, self.slots, x_NC[self.inside]).unflatten(0, self.shape)
+        return empty.index_copy(0, self.slots, x_NC).unflatten(0, self.shape)
 
     def tokens(self, x_BTC: Tensor) -> Tensor:
         return x_BTC.flatten(0, 1).index_select(0, self.slots)
@@ -58,7 +59,8 @@ class Unpadded:
 
     def looked(self, x_1NC: Tensor, look: Look) -> Tensor:
         """What attention makes of the tokens, group by group."""
-        return torch.cat([group.tokens(look(group.rows(x_1NC[0]), group.seen)) for group in self.groups])[None]
+        parts = x_1NC[0].split([len(group.slots) for group in self.groups])
+        return torch.cat([group.tokens(look(group.rows(x), group.seen)) for group, x in zip(self.groups, parts)])[None]
 
 
 def unpadded(mask: Tensor | None) -> Unpadded | None:
@@ -76,28 +78,29 @@ def unpadded(mask: Tensor | None) -> Unpadded | None:
     to_the_left_BT = (~real_BT).long().argsort(dim=1, stable=True)
     lengths_B = real_BT.sum(dim=1)
     for rows in _of_like_length(lengths_B):
-        lengths, moved = lengths_B[rows], to_the_left_BT[rows, : int(lengths_B[rows[0]])]
+        longest = -(-int(lengths_B[rows[0]]) // TILE) * TILE
+        lengths, moved = lengths_B[rows], to_the_left_BT[rows, :longest]
         there = torch.arange(moved.shape[1]) < lengths[:, None]
         places.append((rows[:, None] * real_BT.shape[1] + moved)[there])
         seen = _seen(mask[rows], moved) if mask.dim() == 3 else None
-        after = count + len(places[-1])
-        groups.append(Group(slice(count, after), there.flatten().nonzero()[:, 0], (len(rows), moved.shape[1]), seen))
-        count = after
+        groups.append(Group(there.flatten().nonzero()[:, 0], (len(rows), moved.shape[1]), seen))
+        count += len(places[-1])
     if filling := -count % STEP or STEP * (count == 0):  # a text of its own
         places.append(torch.zeros(filling, dtype=torch.long))
-        groups.append(Group(slice(count, count + filling), torch.arange(filling), (1, filling), None))
+        groups.append(Group(torch.arange(filling), (1, filling), None))
     return Unpadded(torch.cat(places), count, tuple(groups), (real_BT.shape[0], real_BT.shape[1]))
 
 
 def _of_like_length(lengths_B: Tensor) -> Iterator[Tensor]:
-    """Rows, the longest first; those without a token are left out."""
+    """Rows, the longest first, in powers of two; those without a token are left out."""
     order = lengths_B.argsort(descending=True, stable=True)
     sorted_lengths = lengths_B[order].tolist()
     start = 0
     for place, length in enumerate([*sorted_lengths, 0]):
-        if place > start and length < LEAST_FILLED * sorted_lengths[start]:
-            yield order[start:place]
-            start = place
+        while place > start and length < LEAST_FILLED * sorted_lengths[start]:
+            rows = 1 << (place - start).bit_length() - 1
+            yield order[start : start + rows]
+            start += rows
         if length == 0:
             return
 
