@@ -44,4 +44,5 @@ class _Dropout(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # pyrefly: ignore[bad-override]
-        return without(grad, *ctx.saved_tensors, ctx.rate).div_(1 - ctx.rate), None
+        (bits,) = ctx.saved_tensors
+        return without(grad, bits, ctx.rate).div_(1 - ctx.rate), None

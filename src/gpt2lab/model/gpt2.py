@@ -153,6 +153,8 @@ class Transformer(nn.Module):
             positions_BT = _positions(mask, past, length, ids_BT.device)
         real = unpadded(mask) if cache is None else None
         seen, causal = (real, False) if real else _attention_mask(mask, past, length, ids_BT.device)
+        if real and not soft:
+            ids_BT, positions_BT = real.tokens(ids_BT), real.tokens(positions_BT.expand(ids_BT.shape))
         x_BTC = self.wte(ids_BT)
         if soft and self.prompt is not None:
             x_BTC = torch.cat([self.prompt.weight.expand(len(x_BTC), -1, -1), x_BTC], dim=1)
@@ -161,9 +163,10 @@ class Transformer(nn.Module):
         x_BTC = x_BTC + self.wpe(positions_BT)
         x_BTC = x_BTC.to(self.ln_f.weight.dtype)  # embeddings may be kept in more precision than the blocks
         x_BTC = dropout(x_BTC, self.config.embedding_dropout, self.training)
-        if real:
+        if real and soft:
             x_BTC = real.tokens(x_BTC)
-            wanted_N = None if wanted_N is None else real.numbers(wanted_N)
+        if real and wanted_N is not None:
+            wanted_N = real.numbers(wanted_N)
         for layer, block in enumerate(self.h, 1):
             wanted = wanted_N if layer == len(self.h) else None
             if self.recompute_activations and self.training:

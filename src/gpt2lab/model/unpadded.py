@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 # For each new shape oneDNN makes kernels and keeps them.
 STEP = 32  # tokens: all of them together are a multiple
@@ -19,17 +21,31 @@ LEAST_FILLED = 0.5  # of the longest row that attention sees together with other
 Look = Callable[[Tensor, Tensor | None], Tensor]  # attention over rows, with a mask where the causal rule is not all
 
 
+class _Rows(torch.autograd.Function):
+    """What padding holds gets no gradient: nothing of it is read."""
+
+    @staticmethod
+    def forward(ctx: Any, x_NC: Tensor, source: Tensor, slots: Tensor) -> Tensor:
+        ctx.save_for_backward(slots)
+        return x_NC.index_select(0, source)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:  # pyrefly: ignore[bad-override]
+        return grad.index_select(0, *ctx.saved_tensors), None, None
+
+
 @dataclass(frozen=True)
 class Group:
     """Rows of like length."""
 
+    source: Tensor  # for each place in the rows a token of the group; on padding any, for nobody looks there
     slots: Tensor  # where in the rows its tokens stand
     shape: tuple[int, int]
     seen: Tensor | None  # who may look at whom, where that is not all that came before
 
     def rows(self, x_NC: Tensor) -> Tensor:
-        empty = x_NC.new_zeros(self.shape[0] * self.shape[1], x_NC.shape[1])
-        return empty.index_copy(0, self.slots, x_NC).unflatten(0, self.shape)
+        return _Rows.apply(x_NC, self.source, self.slots).unflatten(0, self.shape)
 
     def tokens(self, x_BTC: Tensor) -> Tensor:
         return x_BTC.flatten(0, 1).index_select(0, self.slots)
@@ -42,9 +58,9 @@ class Unpadded:
     groups: tuple[Group, ...]
     shape: tuple[int, int]
 
-    def tokens(self, x_BTC: Tensor) -> Tensor:
-        """(1, N, C)"""
-        return x_BTC.flatten(0, 1).index_select(0, self.places)[None]
+    def tokens(self, x: Tensor) -> Tensor:
+        """Of (B, T) or (B, T, C) what stands at the tokens, as one row."""
+        return x.flatten(0, 1).index_select(0, self.places)[None]
 
     def batch(self, x_1NC: Tensor) -> Tensor:
         """(B, T, C), with zeros for padding."""
@@ -83,11 +99,12 @@ def unpadded(mask: Tensor | None) -> Unpadded | None:
         there = torch.arange(moved.shape[1]) < lengths[:, None]
         places.append((rows[:, None] * real_BT.shape[1] + moved)[there])
         seen = _seen(mask[rows], moved) if mask.dim() == 3 else None
-        groups.append(Group(there.flatten().nonzero()[:, 0], (len(rows), moved.shape[1]), seen))
+        slots, source = there.flatten().nonzero()[:, 0], (there.flatten().cumsum(0) - 1)
+        groups.append(Group(source, slots, (len(rows), moved.shape[1]), seen))
         count += len(places[-1])
     if filling := -count % STEP or STEP * (count == 0):  # a text of its own
         places.append(torch.zeros(filling, dtype=torch.long))
-        groups.append(Group(torch.arange(filling), (1, filling), None))
+        groups.append(Group(torch.arange(filling), torch.arange(filling), (1, filling), None))
     return Unpadded(torch.cat(places), count, tuple(groups), (real_BT.shape[0], real_BT.shape[1]))
 
 
