@@ -6,6 +6,7 @@ from torch import nn
 
 from gpt2lab.model import gpt2, lora, thrift
 from gpt2lab.model.gpt2 import ACTIVATION_FUNCTIONS
+from gpt2lab.model.linear import Linear
 from gpt2lab.model.settings import LoraSettings
 from models import TINY, language_model, random_ids
 
@@ -31,7 +32,7 @@ def gradients(model, ids):
 @pytest.mark.parametrize("cheap", [nn.LayerNorm(5).double(), *ACTIVATION_FUNCTIONS.values()])
 def test_gradients_are_the_derivatives(cheap, bias):
     torch.manual_seed(1)
-    linear = nn.Linear(5, 3, bias=bias).double()
+    linear = Linear(5, 3, bias=bias).double()
     x = torch.randn(2, 4, 5, dtype=torch.float64, requires_grad=True)
     inputs = [x, *linear.parameters(), *thrift._moving(cheap)]
     assert torch.autograd.gradcheck(lambda *_: thrift.linear_after(cheap, x, linear), inputs)

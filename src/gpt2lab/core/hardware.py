@@ -201,7 +201,7 @@ def keep_pages() -> None:
     import ctypes
     import sys
 
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "512")
     trim_threshold, top_pad, mmap_max = -1, -2, -4  # malloc.h
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):  # another C library

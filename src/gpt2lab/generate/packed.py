@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.gpt2 import GPT2, MLP, Attention, Transformer
+from gpt2lab.model.linear import Linear
 
 Precision = Literal["fp32", "bf16"]
 TANH_GELU = ("gelu_new", "gelu_pytorch_tanh", "gelu_fast")
@@ -87,7 +88,7 @@ def packed_blocks(given: Transformer, dtype: torch.dtype) -> Transformer:
 
 def _packed(layer: nn.Module, dtype: torch.dtype, *, gelu: bool = False) -> Any:
     """Adapters that have not been merged stay as they are."""
-    return PackedLinear(layer.weight, layer.bias, dtype, gelu=gelu) if type(layer) is nn.Linear else layer
+    return PackedLinear(layer.weight, layer.bias, dtype, gelu=gelu) if type(layer) is Linear else layer
 
 
 def _cast(model: GPT2, dtype: torch.dtype, precision: Precision) -> Weights:

@@ -21,6 +21,7 @@ from gpt2lab.core.errors import UserError
 from gpt2lab.model.attention import causal_attention
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.dropout import dropout
+from gpt2lab.model.linear import Linear
 from gpt2lab.model.thrift import linear_after
 from gpt2lab.model.unpadded import Unpadded, unpadded
 
@@ -58,8 +59,8 @@ class Attention(nn.Module):
         self.output_dropout = config.residual_dropout
         scale = 1 / math.sqrt(config.width // config.heads) if config.scale_attention else 1.0
         self.scale = scale / (layer + 1) if config.scale_attention_by_layer else scale
-        self.c_attn = nn.Linear(config.width, 3 * config.width)
-        self.c_proj = nn.Linear(config.width, config.width)
+        self.c_attn = Linear(config.width, 3 * config.width)
+        self.c_proj = Linear(config.width, config.width)
 
     def forward(
         self, norm: nn.Module, x_BTC: Tensor, mask: Mask, causal: bool, cache: Cache | None, wanted_N: Tensor | None
@@ -92,8 +93,8 @@ class MLP(nn.Module):
         super().__init__()
         self.dropout = config.residual_dropout
         self.activation = ACTIVATION_FUNCTIONS[config.activation]
-        self.c_fc = nn.Linear(config.width, config.inner_width)
-        self.c_proj = nn.Linear(config.inner_width, config.width)
+        self.c_fc = Linear(config.width, config.inner_width)
+        self.c_proj = Linear(config.inner_width, config.width)
 
     def forward(self, norm: nn.Module, x_BTC: Tensor) -> Tensor:
         y_BTC = linear_after(self.activation, linear_after(norm, x_BTC, self.c_fc), self.c_proj)
@@ -151,20 +152,11 @@ class Transformer(nn.Module):
             mask, positions_BT = self._with_prompt(mask, positions_BT, soft)
         if positions_BT is None:
             positions_BT = _positions(mask, past, length, ids_BT.device)
+        if wanted_N is not None:
+            wanted_N = wanted_N + soft * (1 + wanted_N // ids_BT.shape[1])
         real = unpadded(mask) if cache is None else None
         seen, causal = (real, False) if real else _attention_mask(mask, past, length, ids_BT.device)
-        if real and not soft:
-            ids_BT, positions_BT = real.tokens(ids_BT), real.tokens(positions_BT.expand(ids_BT.shape))
-        x_BTC = self.wte(ids_BT)
-        if soft and self.prompt is not None:
-            x_BTC = torch.cat([self.prompt.weight.expand(len(x_BTC), -1, -1), x_BTC], dim=1)
-            if wanted_N is not None:
-                wanted_N = wanted_N + soft * (1 + wanted_N // ids_BT.shape[1])
-        x_BTC = x_BTC + self.wpe(positions_BT)
-        x_BTC = x_BTC.to(self.ln_f.weight.dtype)  # embeddings may be kept in more precision than the blocks
-        x_BTC = dropout(x_BTC, self.config.embedding_dropout, self.training)
-        if real and soft:
-            x_BTC = real.tokens(x_BTC)
+        x_BTC = self._embedded(ids_BT, positions_BT, soft, real)
         if real and wanted_N is not None:
             wanted_N = real.numbers(wanted_N)
         for layer, block in enumerate(self.h, 1):
@@ -178,6 +170,19 @@ class Transformer(nn.Module):
         if real:
             x_BTC = real.batch(x_BTC)
         return self.ln_f(x_BTC[:, soft:])
+
+    def _embedded(self, ids_BT: Tensor, positions_BT: Tensor, soft: int, real: Unpadded | None) -> Tensor:
+        """What enters the first block: of real tokens alone, one behind the other, where these are known."""
+        if real and not soft:
+            ids_BT, positions_BT = real.tokens(ids_BT), real.tokens(positions_BT.expand(ids_BT.shape))
+        x_BTC = self.wte(ids_BT)
+        if soft and self.prompt is not None:
+            x_BTC = torch.cat([self.prompt.weight.expand(len(x_BTC), -1, -1), x_BTC], dim=1)
+        x_BTC = x_BTC + self.wpe(positions_BT)
+        if real and soft:
+            x_BTC = real.tokens(x_BTC)
+        x_BTC = x_BTC.to(self.ln_f.weight.dtype)  # embeddings may be kept in more precision than the blocks
+        return dropout(x_BTC, self.config.embedding_dropout, self.training)
 
     @property
     def soft_tokens(self) -> int:

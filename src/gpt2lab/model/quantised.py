@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from gpt2lab.core.errors import UserError, missing_extra
 from gpt2lab.model import layout
 from gpt2lab.model.gpt2 import GPT2, GPT2Classifier
+from gpt2lab.model.linear import Linear
 from gpt2lab.model.settings import QloraSettings
 
 
@@ -53,7 +54,7 @@ class NF4Linear(nn.Linear):
 
     @torch.no_grad()
     def dequantised(self) -> nn.Linear:
-        plain = nn.Linear(self.in_features, self.out_features, bias=False, device="meta")
+        plain = Linear(self.in_features, self.out_features, bias=False, device="meta")
         weight = library().functional.dequantize_4bit(self.weight.data, self.scales)
         plain.weight = nn.Parameter(weight.float())
         plain.bias = self.bias

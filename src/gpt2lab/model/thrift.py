@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+
+from gpt2lab.model.linear import Linear, multiply
 
 KEPT_UP_TO = 1536  # tokens
 
@@ -21,7 +22,7 @@ Cheap = Callable[[Tensor], Tensor]
 
 def linear_after(cheap: Cheap, x: Tensor, linear: nn.Module) -> Tensor:
     """`linear(cheap(x))`. Adapters, frozen layers and autocast take the plain path; a compiler does this by itself."""
-    thrifty = type(linear) is nn.Linear and linear.weight.requires_grad and torch.is_grad_enabled()
+    thrifty = type(linear) is Linear and linear.weight.requires_grad and torch.is_grad_enabled()
     few = x.device.type == "cpu" and x.shape[:-1].numel() <= KEPT_UP_TO
     if not thrifty or few or torch.compiler.is_compiling() or torch.is_autocast_enabled(x.device.type):
         return linear(cheap(x))
@@ -37,7 +38,7 @@ class _LinearAfter(torch.autograd.Function):
     def forward(ctx: Any, cheap: Cheap, x: Tensor, weight: Tensor, bias: Tensor | None, *_moving: Tensor) -> Tensor:
         ctx.cheap = cheap
         ctx.save_for_backward(x, weight)
-        return F.linear(cheap(x), weight, bias)
+        return multiply(cheap(x), weight, bias)
 
     @staticmethod
     @once_differentiable
@@ -51,6 +52,6 @@ class _LinearAfter(torch.autograd.Function):
         grad_weight = rows.t() @ inside.detach().flatten(0, -2)
         grad_bias = rows.sum(0) if wants_bias else None
         sources = [*([x] if wants_x else []), *_moving(ctx.cheap)]
-        found = list(torch.autograd.grad(inside, sources, grad @ weight)) if sources else []
+        found = list(torch.autograd.grad(inside, sources, multiply(grad, weight.t()))) if sources else []
         grad_x = found.pop(0) if wants_x else None
         return None, grad_x, grad_weight, grad_bias, *found

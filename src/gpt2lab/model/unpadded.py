@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 # For each new shape oneDNN makes kernels and keeps them.
-STEP = 32  # tokens: all of them together are a multiple
-TILE = 16  # tokens: so are the rows of a group, and these are a power of two
-LEAST_FILLED = 0.5  # of the longest row that attention sees together with others
+STEP = 16  # tokens: all of them together are a multiple
+TILE = 16  # tokens: so are the rows of a group, of which there are a round number
+LEAST_FILLED = 0.4  # of the longest row that attention sees together with others
 Look = Callable[[Tensor, Tensor | None], Tensor]  # attention over rows, with a mask where the causal rule is not all
 
 
@@ -109,17 +109,23 @@ def unpadded(mask: Tensor | None) -> Unpadded | None:
 
 
 def _of_like_length(lengths_B: Tensor) -> Iterator[Tensor]:
-    """Rows, the longest first, in powers of two; those without a token are left out."""
+    """Rows, the longest first, in round numbers; those without a token are left out."""
     order = lengths_B.argsort(descending=True, stable=True)
     sorted_lengths = lengths_B[order].tolist()
     start = 0
     for place, length in enumerate([*sorted_lengths, 0]):
         while place > start and length < LEAST_FILLED * sorted_lengths[start]:
-            rows = 1 << (place - start).bit_length() - 1
+            rows = _round(place - start)
             yield order[start : start + rows]
             start += rows
         if length == 0:
             return
+
+
+def _round(count: int) -> int:
+    """The largest of 1, 2, 3, 4, 6, 8, 12, 16 … that is no more."""
+    power = 1 << count.bit_length() - 1
+    return power + power // 2 if count >= power + power // 2 else power
 
 
 def _seen(mask_BTT: Tensor, moved_BS: Tensor) -> Tensor:

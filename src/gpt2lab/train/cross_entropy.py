@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from gpt2lab.model.linear import multiply
+
 CHUNK_BYTES = {"cpu": 128e6, "cuda": 2e9}  # of fp32 logits: big enough to multiply fast
 
 
@@ -34,7 +36,7 @@ def token_nll(x_NC: Tensor, weight_VC: Tensor, bias_V: Tensor | None, targets_N:
     size = chunk_rows(len(weight_VC), x_NC.device)
     found = [torch.empty(0, device=x_NC.device)]
     for x, targets in zip(x_NC.split(size), targets_N.split(size)):
-        logits = F.linear(x, weight, bias)
+        logits = multiply(x, weight, bias)
         found.append(F.cross_entropy(logits.float(), targets, reduction="none"))
     return torch.cat(found)
 
@@ -57,7 +59,7 @@ class _HeadAndLoss(torch.autograd.Function):
             if not (wants_x or wants_weight):
                 continue
             if grad_x is not None:
-                torch.mm(gradient, weight, out=grad_x[rows])
+                grad_x[rows] = multiply(gradient, weight.t())
                 grad_x[rows] *= scored
             if grad_weight is not None:
                 _add_product(grad_weight, gradient.t(), x_NC[rows] * scored)
@@ -81,7 +83,7 @@ class _HeadAndLoss(torch.autograd.Function):
 
 def _chunk(x_NC: Tensor, weight: Tensor, bias: Tensor | None, targets_N1: Tensor) -> tuple[Tensor, Tensor]:
     """−log p(target) of a few rows, and its gradient in their logits; all else that is large is gone on return."""
-    log_p = torch.log_softmax(F.linear(x_NC, weight, bias), dim=-1, dtype=torch.float32)
+    log_p = torch.log_softmax(multiply(x_NC, weight, bias), dim=-1, dtype=torch.float32)
     nll = -log_p.gather(1, targets_N1)
     gradient = log_p.exp_().scatter_add_(1, targets_N1, torch.full_like(nll, -1.0))
     return nll, gradient.to(x_NC.dtype)
