@@ -93,7 +93,9 @@ def test_a_context_is_run_once_for_all_its_continuations(monkeypatch):
     seen = []
     forward = MODEL.transformer.forward
     monkeypatch.setattr(
-        MODEL.transformer, "forward", lambda ids, *rest: (seen.append(ids.shape), forward(ids, *rest))[1]
+        MODEL.transformer,
+        "forward",
+        lambda ids, *rest, **more: (seen.append(ids.shape), forward(ids, *rest, **more))[1],
     )
     score(MODEL, [question([1, 2, 3, 4, 5], [6, 7, 8], [9, 10, 11, 12])])
     assert seen == [(1, 16)]  # 5 of context, 2 and 3 of the continuations, filled up to a multiple of 8

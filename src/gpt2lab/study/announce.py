@@ -14,6 +14,7 @@ from gpt2lab.core.errors import UserError
 from gpt2lab.model.config import GPT2Config, describe, parameter_count
 from gpt2lab.model.quantised import packed_weights
 from gpt2lab.study.job import Job
+from gpt2lab.text.batches import Mixture
 from gpt2lab.train import groups, memory
 from gpt2lab.train.objectives import untrained_loss
 from gpt2lab.train.plan import Plan
@@ -27,15 +28,17 @@ FAR_FROM_UNTRAINED = 0.5
 BYTES_A_WEIGHT_SAVED = 12  # the weight and AdamW's two numbers
 
 
-def announce(config: GPT2Config, model: nn.Module, plan: Plan, block: int, team: Team) -> dict[str, Any]:
+def announce(model: nn.Module, plan: Plan, job: Job, team: Team) -> dict[str, Any]:
     """What will be trained, on what, for how long; the same as plain data."""
-    train = plan.settings
+    train, config, block, source = plan.settings, job.config, job.block, job.task.rows
     rows = plan.last_row or plan.steps * plan.batch_rows
-    epochs = rows / plan.rows
+    passes = source.passes(rows) if isinstance(source, Mixture) else [rows / plan.rows]
+    often = ", ".join(f"{times:.2f}" for times in passes)
+    epochs = f"its sources {often} times" if isinstance(source, Mixture) else f"{often} epochs"
     console.say(f"model: {describe(config)}")
     console.say(
         f"training: {counted(plan.steps, 'step')} of {counted(plan.batch_rows, 'row')} of {block:,} tokens = "
-        f"{rows * block:,} tokens ({epochs:.2f} epochs), warm-up {counted(warmup_steps(plan.steps, train), 'step')}, "
+        f"{rows * block:,} tokens ({epochs}), warm-up {counted(warmup_steps(plan.steps, train), 'step')}, "
         f"then {train.schedule}"
     )
     machines = f", {team.size} processes" if team.size > 1 else ""
@@ -43,8 +46,9 @@ def announce(config: GPT2Config, model: nn.Module, plan: Plan, block: int, team:
         f"on {hardware.device_name(plan.device)}{machines}, {plan.precision}, micro-batches of {plan.micro_batch}"
     )
     console.say(f"resume: {_exactness(plan)}")
-    if epochs > MANY_EPOCHS:
-        console.warn(f"every text will be seen {epochs:,.0f} times: the corpus is small for so many steps")
+    if max(passes) > MANY_EPOCHS:
+        which = "texts of one source" if isinstance(source, Mixture) else "every text"
+        console.warn(f"{which} will be seen {max(passes):,.0f} times: the corpus is small for so many steps")
     parted = groups.split(model, train)
     table = [
         (group.name, group.count(config.vocabulary), f"{group.rate:g}", f"{group.weight_decay:g}") for group in parted
@@ -67,7 +71,7 @@ def announce(config: GPT2Config, model: nn.Module, plan: Plan, block: int, team:
         "micro_batch": plan.micro_batch,
         "tokens_a_row": block,
         "tokens": rows * block,
-        "epochs": epochs,
+        "epochs": passes[0] if len(passes) == 1 else passes,
         "device": hardware.device_name(plan.device),
         "precision": plan.precision,
     }

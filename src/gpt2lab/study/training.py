@@ -158,7 +158,7 @@ def _plan(settings: AnySettings, job: Job, model: nn.Module, device: torch.devic
 
 def _decide(plan: Plan, job: Job, model: nn.Module, out: Path, team: Team) -> tuple[Plan, dict[str, Any]]:
     """What `auto` and time limits leave open is decided once. What cannot fit is refused before it is tried."""
-    facts = announce.announce(job.config, model, plan, job.block, team)
+    facts = announce.announce(model, plan, job, team)
     packed = facts["in_four_bits"]
     facts |= announce.check_room(job.config, sum(facts["trainable"].values()), plan, job.block, out, packed)
     tried = trial.try_out(model, job.task.objective, job.task.rows, plan)
@@ -185,7 +185,7 @@ def _as_decided(
         else replace(plan, steps=there["steps"], last_row=there["last_row"])
     )
     run_folder.refuse_other_circumstances(there, run_folder.decided(plan, team), out, intent)
-    return plan, announce.announce(job.config, model, plan, job.block, team)
+    return plan, announce.announce(model, plan, job, team)
 
 
 def _prolonged(plan: Plan, before: dict[str, Any], job: Job, model: nn.Module, team: Team) -> Plan:

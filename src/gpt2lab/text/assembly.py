@@ -103,14 +103,14 @@ def find_cut(parts: Sequence[Path], facts: Survey, tokenizer: Tokenizer, setting
     """Where the published scripts' way, or too few documents, ask for a split by position."""
     if facts.validated or not settings.validation:
         return None
-    lengths, first_shard = facts.lengths_to_cut, settings.validation == "first-shard"
-    if not first_shard and (sum(map(len, lengths)) >= routing.FEW_DOCUMENTS or facts.labels - {None}):
+    lengths, share = facts.lengths_to_cut, settings.validation
+    if share != "first-shard" and (sum(map(len, lengths)) >= routing.FEW_DOCUMENTS or facts.labels - {None}):
         return None
     ends = np.cumsum(np.concatenate(lengths))
-    if first_shard:
+    if share == "first-shard":
         return _first_shard(ends, settings.shard_tokens)
     tokens = np.array([int(part.sum()) for part in lengths])
-    wanted = round(int(tokens.sum()) * (1 - routing.SHARE_OF_FEW))
+    wanted = round(int(tokens.sum()) * (1 - share))
     number = int(np.searchsorted(np.cumsum(tokens), wanted, side="right"))
     if number == len(parts):
         return None
@@ -121,8 +121,7 @@ def find_cut(parts: Sequence[Path], facts: Survey, tokenizer: Tokenizer, setting
         place = int(ends[max(0, np.searchsorted(ends, wanted, side="right") - 1)])
     else:
         place = before + routing.paragraph_border(ids, wanted - before, tokenizer)
-    share = 1 - place / int(tokens.sum())
-    reason = f"position: the last {share:.1%}, from the beginning of a {border} on"
+    reason = f"position: the last {1 - place / int(tokens.sum()):.1%}, from the beginning of a {border} on"
     console.say(
         f"fewer than {routing.FEW_DOCUMENTS} documents, so validation is chosen by {reason}{_halved(ends, place)}"
     )

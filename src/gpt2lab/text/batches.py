@@ -238,6 +238,10 @@ class Mixture:
     def rows(self) -> int:
         return sum(source.rows for source in self.sources)
 
+    def passes(self, places: int) -> list[float]:
+        """How often each source is gone through in so many places."""
+        return [places * weight / sum(self.weights) / source.rows for weight, source in zip(self.weights, self.sources)]
+
     def lengths(self, rows: Integers) -> Integers:
         return np.array([self.sources[key >> SOURCE_BITS].lengths(np.array([key & ROW_MASK]))[0] for key in rows])
 

@@ -15,7 +15,6 @@ from gpt2lab.text.tokenizer import Tokenizer
 TRAIN, VALIDATION, TEST = 0, 1, 2
 NAMES = ("train", "validation", "test")
 FEW_DOCUMENTS = 100  # fewer cannot be split by chance: one long one would make or break a side
-SHARE_OF_FEW = 0.05
 
 
 def by_hash(

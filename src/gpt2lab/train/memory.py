@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from gpt2lab.core import hardware
+from gpt2lab.model import thrift
 from gpt2lab.model.config import GPT2Config, parameter_count
 from gpt2lab.train.cross_entropy import CHUNK_BYTES
 from gpt2lab.train.settings import TrainSettings
@@ -12,6 +13,7 @@ from gpt2lab.train.settings import TrainSettings
 # Numbers that a block keeps for the way back, in widths: what enters it and its MLP, qkv, attention's output, the MLP's
 # inner width before its activation. Under autocast, in fp16, what norms and activations make as well.
 WIDTHS_A_LAYER = {"fp32": 10, "bf16": 10, "fp16": 16}
+WIDTHS_OF_FEW = 16  # on a CPU, of few tokens at once; see `model/thrift.py`
 WIDTHS_RECOMPUTED = 1  # only what enters each block
 BYTES_PACKED = 0.53  # half a byte, and the scale of a block
 SHARE = 0.8  # of the memory that may be planned with
@@ -35,9 +37,10 @@ def of_saving(trainable: int, settings: TrainSettings, kind: str) -> int:
     return (12 + (4 if settings.average else 0)) * trainable if kind == "cpu" else 0
 
 
-def of_activations(config: GPT2Config, tokens: int, settings: TrainSettings, precision: str) -> int:
+def of_activations(config: GPT2Config, tokens: int, settings: TrainSettings, precision: str, kind: str) -> int:
     number = 4 if precision == "fp32" else 2
-    kept = WIDTHS_A_LAYER[precision]
+    few = kind == "cpu" and tokens <= thrift.KEPT_UP_TO
+    kept = WIDTHS_OF_FEW if few else WIDTHS_A_LAYER[precision]
     widths = WIDTHS_RECOMPUTED * config.layers + kept if settings.recompute else kept * config.layers
     return tokens * widths * config.width * number
 
@@ -53,7 +56,7 @@ def needed(
 ) -> int:
     chunk = 3 * int(CHUNK_BYTES.get(kind, CHUNK_BYTES["cuda"]))
     state = of_state(config, trainable, settings, precision, packed)
-    passing = of_activations(config, tokens, settings, precision) + chunk
+    passing = of_activations(config, tokens, settings, precision, kind) + chunk
     before_packing = 4 * parameter_count(config) if packed and kind == "cpu" else 0
     return max(before_packing, state + max(passing, of_saving(trainable, settings, kind)))
 
