@@ -50,7 +50,12 @@ def test_training_draws_by_weight_and_measures_each_source(mixed, place, capsys)
     assert gpt2lab("pretrain", "--data", mixed, "--out", run, *SHAPE, "train.tokens=800", "train.batch_rows=10") == 0
     assert len(list(lines.read(run / "metrics.jsonl"))) == 5
     assert len(list((run / "results").glob("*.json"))) == 2
-    mixture = Mixture([Blocks(source.split("train"), 16) for source in open_corpus(mixed).sources], [3, 1])
+    sources = [Blocks(source.split("train"), 16) for source in open_corpus(mixed).sources]
+    red, blue = 50 * 0.75 / sources[0].rows, 50 * 0.25 / sources[1].rows
+    said = capsys.readouterr().out
+    assert f"(its sources {red:.2f}, {blue:.2f} times)" in said
+    assert "epochs" not in said
+    mixture = Mixture(sources, [3, 1])
     drawn = [source for source, _ in mixture.at(np.arange(PATTERN), 1)]
     assert (drawn.count(0), drawn.count(1)) == (750, 250)
 

@@ -91,14 +91,17 @@ def test_the_first_shard_is_validation_where_that_is_asked_for(tmp_path, tokeniz
     assert np.array_equal(train.read(0, train.tokens), stream[1000:])
 
 
-def test_fewer_than_a_hundred_documents_are_cut_at_a_paragraph_near_the_end_and_it_is_said(tmp_path, tokenizer, capsys):
+@pytest.mark.parametrize("share", [0.05, 0.2])
+def test_fewer_than_a_hundred_documents_are_cut_at_a_paragraph_near_the_end_and_it_is_said(
+    tmp_path, tokenizer, capsys, share
+):
     book = "".join(f"Paragraph {number} of the book.\nIt has two lines.\n\n" for number in range(900))
     (tmp_path / "book.txt").write_text(book)
-    corpus = prepare(str(tmp_path / "book.txt"), tmp_path / "c", tokenizer, PrepareSettings())
+    corpus = prepare(str(tmp_path / "book.txt"), tmp_path / "c", tokenizer, PrepareSettings(validation=share))
     (train,), (validation,) = words(corpus, "train"), words(corpus, "validation")
     assert train + validation == book
     assert validation.startswith("Paragraph")
-    assert 0.04 < len(validation) / len(book) < 0.06
+    assert share - 0.01 < len(validation) / len(book) < share + 0.01
     said = capsys.readouterr().out
     assert "fewer than 100 documents" in said
     assert "cut in two and counts on both sides" in said

@@ -56,8 +56,8 @@ class _ByBlocks(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor, None, None]:
         q, k, v, *kept = ctx.saved_tensors
         grad = (grad_BHTD / (1 - ctx.dropout) if ctx.dropout else grad_BHTD).reshape(q.shape)
-        grad_q, grad_k, grad_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
-        for index, (start, stop) in enumerate(_blocks(q.shape[1])):
+        grad_q, grad_k, grad_v = torch.empty_like(q), torch.empty(0), torch.empty(0)
+        for index, (start, stop) in reversed(list(enumerate(_blocks(q.shape[1])))):
             p = kept[index] if kept else _weights(q, k, start, stop, ctx.scale)
             grad_block = grad[:, start:stop]
             grad_p = torch.bmm(grad_block, v[:, :stop].mT)
@@ -65,11 +65,16 @@ class _ByBlocks(torch.autograd.Function):
             if ctx.dropout:
                 grad_p, p_seen = (without(every, ctx.bits[index], ctx.dropout) for every in (grad_p, p))
             grad_s = torch._softmax_backward_data(grad_p, p, -1, p.dtype)
+            grad_s *= ctx.scale
             grad_q[:, start:stop] = torch.bmm(grad_s, k[:, :stop])
-            grad_k[:, :stop] += torch.bmm(grad_s.mT, q[:, start:stop])
-            grad_v[:, :stop] += torch.bmm(p_seen.mT, grad_block)
+            to_k, to_v = torch.bmm(grad_s.mT, q[:, start:stop]), torch.bmm(p_seen.mT, grad_block)
+            if stop == q.shape[1]:  # the last block sees all keys
+                grad_k, grad_v = to_k, to_v
+            else:
+                grad_k[:, :stop] += to_k
+                grad_v[:, :stop] += to_v
         shape = grad_BHTD.shape
-        return grad_q.mul_(ctx.scale).view(shape), grad_k.mul_(ctx.scale).view(shape), grad_v.view(shape), None, None
+        return grad_q.view(shape), grad_k.view(shape), grad_v.view(shape), None, None
 
 
 def _blocks(length: int) -> Iterator[tuple[int, int]]:

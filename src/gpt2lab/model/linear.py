@@ -43,9 +43,9 @@ class _Product(torch.autograd.Function):
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
         wants_x, wants_weight, wants_bias = ctx.needs_input_grad
-        rows = grad.flatten(0, -2)
+        rows = grad.reshape(-1, len(weight))
         return (
             multiply(grad.contiguous(), weight.t()) if wants_x else None,
-            rows.t() @ x.flatten(0, -2) if wants_weight else None,
+            rows.t() @ x.reshape(-1, x.shape[-1]) if wants_weight else None,
             rows.sum(0) if wants_bias else None,
         )
