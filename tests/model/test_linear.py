@@ -1,4 +1,4 @@
-"""A linear layer by another way of multiplying is a linear layer: its values, its gradients, and frozen parts without."""
+"""A linear layer that multiplies another way is a linear layer: values, gradients, and none where it is frozen."""
 
 import pytest
 import torch
