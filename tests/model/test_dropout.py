@@ -87,3 +87,9 @@ def test_without_a_way_back_attention_is_pytorchs():
     q, k, v = (torch.randn(1, 2, 9, 8) for _ in range(3))
     expected = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=0.3)
     torch.testing.assert_close(attention.causal_attention(q, k, v, 0.0, 0.3), expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_attention_that_leaves_out_everything_is_zero_and_no_nan(dtype):
+    q, k, v = (torch.randn(1, 2, 9, 8, dtype=dtype, requires_grad=True) for _ in range(3))
+    assert torch.equal(attention.causal_attention(q, k, v, 1.0, 0.3), torch.zeros_like(q))

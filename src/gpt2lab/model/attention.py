@@ -24,7 +24,8 @@ KEPT_UP_TO = 512  # tokens; for longer rows the weights are computed again on th
 
 def causal_attention(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, dropout: float, scale: float) -> Tensor:
     """Scores are rounded to bf16 here, as autocast does: enough to train with, and never used to measure."""
-    ours = q_BHTD.dtype == torch.bfloat16 or 0 < dropout < 1
+    drops = 0 < dropout < 1 and not torch.compiler.is_compiling()
+    ours = drops or (q_BHTD.dtype == torch.bfloat16 and not dropout)
     if ours and torch.is_grad_enabled() and q_BHTD.device.type == "cpu":
         return _ByBlocks.apply(q_BHTD, k_BHTD, v_BHTD, dropout, scale)
     return F.scaled_dot_product_attention(q_BHTD, k_BHTD, v_BHTD, None, dropout, True, scale=scale)

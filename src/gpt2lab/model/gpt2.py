@@ -76,12 +76,12 @@ class Attention(nn.Module):
         q, k, v = (self._by_head(part) for part in qkv_BTC.chunk(3, dim=-1))
         if cache is not None:
             k, v = cache.extend(self.layer, k, v)
-        dropout = self.dropout if self.training else 0.0
+        rate = self.dropout if self.training else 0.0
         if causal:
-            y_BHTD = causal_attention(q, k, v, dropout, self.scale)
+            y_BHTD = causal_attention(q, k, v, rate, self.scale)
         else:
             mask = cache.visible if cache is not None and mask is None else mask
-            y_BHTD = F.scaled_dot_product_attention(q, k, v, mask, dropout, scale=self.scale)
+            y_BHTD = F.scaled_dot_product_attention(q, k, v, mask, rate, scale=self.scale)
         return y_BHTD.transpose(1, 2).flatten(2)
 
     def _by_head(self, x_BTC: Tensor) -> Tensor:
