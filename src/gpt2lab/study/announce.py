@@ -35,10 +35,13 @@ def announce(model: nn.Module, plan: Plan, job: Job, team: Team) -> dict[str, An
     passes = source.passes(rows) if isinstance(source, Mixture) else [rows / plan.rows]
     often = ", ".join(f"{times:.2f}" for times in passes)
     epochs = f"its sources {often} times" if isinstance(source, Mixture) else f"{often} epochs"
+    amount = f"{counted(plan.batch_rows, 'row')} of {block:,} tokens = {rows * block:,} tokens"
+    if plan.unit == "texts":
+        amount = f"{counted(plan.batch_rows, 'text')} of at most {block:,} tokens"
     console.say(f"model: {describe(config)}")
     console.say(
-        f"training: {counted(plan.steps, 'step')} of {counted(plan.batch_rows, 'row')} of {block:,} tokens = "
-        f"{rows * block:,} tokens ({epochs}), warm-up {counted(warmup_steps(plan.steps, train), 'step')}, "
+        f"training: {counted(plan.steps, 'step')} of {amount} ({epochs}), "
+        f"warm-up {counted(warmup_steps(plan.steps, train), 'step')}, "
         f"then {train.schedule}"
     )
     machines = f", {team.size} processes" if team.size > 1 else ""
