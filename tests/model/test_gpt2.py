@@ -34,7 +34,7 @@ def padded_batch(texts, side):
 @pytest.fixture(params=["left out", "masked, as on a GPU"])
 def padding(request, monkeypatch):
     if request.param != "left out":
-        monkeypatch.setattr(gpt2, "unpadded", lambda _: None)
+        monkeypatch.setattr(gpt2, "unpadded", lambda *_: None)
 
 
 TEXTS = [random_ids(1, length, seed=length)[0] for length in (1, 5, 9, 14)]

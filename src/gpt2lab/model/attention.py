@@ -8,7 +8,6 @@ nearly half of the work.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -20,35 +19,34 @@ from gpt2lab.model.dropout import draw, without
 
 BLOCK = 128  # queries at a time; 256 is as fast, 512 slower
 KEPT_UP_TO = 512  # tokens; for longer rows the weights are computed again on the way back, to save their memory
+KEPT_PER_BLOCK = 2  # tensors: weights and random bits, or None
+FAST_SOFTMAX = 32  # in bf16, for a multiple of so many keys; for others the way over fp32 is twice as fast
 
 
 def causal_attention(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, dropout: float, scale: float) -> Tensor:
     """Scores are rounded to bf16 here, as autocast does: enough to train with, and never used to measure."""
-    drops = 0 < dropout < 1 and not torch.compiler.is_compiling()
-    ours = drops or (q_BHTD.dtype == torch.bfloat16 and not dropout)
-    if ours and torch.is_grad_enabled() and q_BHTD.device.type == "cpu":
+    if by_blocks(q_BHTD, dropout):
         return _ByBlocks.apply(q_BHTD, k_BHTD, v_BHTD, dropout, scale)
     return F.scaled_dot_product_attention(q_BHTD, k_BHTD, v_BHTD, None, dropout, True, scale=scale)
+
+
+def by_blocks(x: Tensor, dropout: float) -> bool:
+    """Whether plain products are the way for such numbers."""
+    drops = 0 < dropout < 1 and not torch.compiler.is_compiling()
+    ours = drops or (x.dtype == torch.bfloat16 and not dropout)
+    return ours and torch.is_grad_enabled() and x.device.type == "cpu"
 
 
 class _ByBlocks(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, dropout: float, scale: float) -> Tensor:
-        q, k, v = q_BHTD.flatten(0, 1), k_BHTD.flatten(0, 1), v_BHTD.flatten(0, 1)
         batch, heads, length, width = q_BHTD.shape
-        y = q.new_empty(batch, length, heads, width).transpose(1, 2)  # as the next layer takes it, without a copy
-        kept, ctx.bits = [], []
-        for start, stop in _blocks(q.shape[1]):
-            p = _weights(q, k, start, stop, scale)
-            if q.shape[1] <= KEPT_UP_TO:
-                kept.append(p)
-            if dropout:
-                ctx.bits.append(draw(p.shape))
-                p = without(p, ctx.bits[-1], dropout)
-            y[:, :, start:stop] = torch.bmm(p, v[:, :stop]).unflatten(0, (batch, heads))
-        ctx.scale, ctx.dropout = scale, dropout
+        q, k, v = q_BHTD.flatten(0, 1), k_BHTD.flatten(0, 1), v_BHTD.flatten(0, 1)
+        y_BHTD = q.new_empty(batch, length, heads, width).transpose(1, 2)  # as the next layer takes it, without a copy
+        kept = seen(q, k, v, y_BHTD, dropout, scale)
+        ctx.dropout, ctx.scale = dropout, scale
         ctx.save_for_backward(q, k, v, *kept)
-        return y.div_(1 - dropout) if dropout else y
+        return y_BHTD
 
     @staticmethod
     @once_differentiable
@@ -56,33 +54,67 @@ class _ByBlocks(torch.autograd.Function):
         ctx: Any, grad_BHTD: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, None, None]:
         q, k, v, *kept = ctx.saved_tensors
-        grad = (grad_BHTD / (1 - ctx.dropout) if ctx.dropout else grad_BHTD).reshape(q.shape)
-        grad_q, grad_k, grad_v = torch.empty_like(q), torch.empty(0), torch.empty(0)
-        for index, (start, stop) in reversed(list(enumerate(_blocks(q.shape[1])))):
-            p = kept[index] if kept else _weights(q, k, start, stop, ctx.scale)
-            grad_block = grad[:, start:stop]
-            grad_p = torch.bmm(grad_block, v[:, :stop].mT)
-            p_seen = p
-            if ctx.dropout:
-                grad_p, p_seen = (without(every, ctx.bits[index], ctx.dropout) for every in (grad_p, p))
-            grad_s = torch._softmax_backward_data(grad_p, p, -1, p.dtype)
-            grad_s *= ctx.scale
-            grad_q[:, start:stop] = torch.bmm(grad_s, k[:, :stop])
-            to_k, to_v = torch.bmm(grad_s.mT, q[:, start:stop]), torch.bmm(p_seen.mT, grad_block)
-            if stop == q.shape[1]:  # the last block sees all keys
-                grad_k, grad_v = to_k, to_v
-            else:
-                grad_k[:, :stop] += to_k
-                grad_v[:, :stop] += to_v
-        shape = grad_BHTD.shape
-        return grad_q.view(shape), grad_k.view(shape), grad_v.view(shape), None, None
+        grads = q.new_empty(3, *q.shape)
+        way_back(grad_BHTD.reshape(q.shape), grads, q, k, v, kept, ctx.dropout, ctx.scale)
+        grad_q, grad_k, grad_v = grads.unflatten(1, grad_BHTD.shape[:2])
+        return grad_q, grad_k, grad_v, None, None
 
 
-def _blocks(length: int) -> Iterator[tuple[int, int]]:
-    return ((start, min(start + BLOCK, length)) for start in range(0, length, BLOCK))
+def seen(q: Tensor, k: Tensor, v: Tensor, y_BHTD: Tensor, dropout: float, scale: float) -> list[Tensor | None]:
+    """Fills `y` with what each query of (B·H, T, D) sees. For the way back: weights and random bits of blocks."""
+    kept = []
+    for start, stop in blocks(q.shape[1]):
+        p = _weights(q, k, start, stop, scale)
+        kept += [p if q.shape[1] <= KEPT_UP_TO else None, draw(p.shape) if dropout else None]
+        if dropout:
+            p = without(p, kept[-1], dropout)
+        y_BHTD[:, :, start:stop] = torch.bmm(p, v[:, :stop]).unflatten(0, y_BHTD.shape[:2])
+    if dropout:
+        y_BHTD /= 1 - dropout
+    return kept
+
+
+def way_back(
+    grad: Tensor,
+    grads: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    kept: list[Tensor | None],
+    dropout: float,
+    scale: float,
+) -> None:
+    """Fills `grads` with the gradients of queries, keys and values, from that of what was seen."""
+    grad_q, grad_k, grad_v = grads
+    if dropout:
+        grad = grad / (1 - dropout)
+    for start, stop in reversed(blocks(q.shape[1])):
+        bits, p = kept.pop(), kept.pop()
+        if p is None:
+            p = _weights(q, k, start, stop, scale)
+        grad_block, p_seen = grad[:, start:stop], p
+        grad_p = torch.bmm(grad_block, v[:, :stop].mT)
+        if bits is not None:
+            grad_p, p_seen = (without(every, bits, dropout) for every in (grad_p, p))
+        grad_s = torch._softmax_backward_data(grad_p, p, -1, p.dtype)
+        grad_s *= scale
+        grad_q[:, start:stop] = torch.bmm(grad_s, k[:, :stop])
+        if stop == q.shape[1]:  # the last block sees all keys
+            torch.bmm(grad_s.mT, q[:, start:stop], out=grad_k)
+            torch.bmm(p_seen.mT, grad_block, out=grad_v)
+        else:
+            grad_k[:, :stop] += torch.bmm(grad_s.mT, q[:, start:stop])
+            grad_v[:, :stop] += torch.bmm(p_seen.mT, grad_block)
+
+
+def blocks(length: int) -> list[tuple[int, int]]:
+    return [(start, min(start + BLOCK, length)) for start in range(0, length, BLOCK)]
 
 
 def _weights(q: Tensor, k: Tensor, start: int, stop: int, scale: float) -> Tensor:
     """How much each query of the block looks at each key up to its own."""
     hidden = torch.full((stop - start, stop), -math.inf, dtype=q.dtype).triu(start + 1)
-    return torch.baddbmm(hidden, q[:, start:stop], k[:, :stop].mT, alpha=scale).softmax(-1)
+    scores = torch.baddbmm(hidden, q[:, start:stop], k[:, :stop].mT, alpha=scale)
+    if q.dtype != torch.bfloat16 or stop % FAST_SOFTMAX == 0:
+        return scores.softmax(-1)
+    return scores.softmax(-1, dtype=torch.float32).bfloat16()

@@ -18,10 +18,11 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from gpt2lab.core.errors import UserError
-from gpt2lab.model.attention import causal_attention
+from gpt2lab.model.attention import by_blocks, causal_attention
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.dropout import dropout
 from gpt2lab.model.linear import Linear
+from gpt2lab.model.text_attention import text_attention
 from gpt2lab.model.thrift import linear_after
 from gpt2lab.model.unpadded import Unpadded, unpadded
 
@@ -66,17 +67,19 @@ class Attention(nn.Module):
         self, norm: nn.Module, x_BTC: Tensor, mask: Mask, causal: bool, cache: Cache | None, wanted_N: Tensor | None
     ) -> Tensor:
         qkv_BTC = linear_after(norm, x_BTC, self.c_attn)
-        if isinstance(mask, Unpadded):
-            y_BTC = mask.looked(qkv_BTC, lambda rows, seen: self._looked(rows, seen, seen is None, None))
+        rate = self.dropout if self.training else 0.0
+        if isinstance(mask, Unpadded) and mask.causal and by_blocks(qkv_BTC, rate):
+            y_BTC = text_attention(qkv_BTC[0], self.heads, mask.by_head, rate, self.scale)[None]
+        elif isinstance(mask, Unpadded):
+            y_BTC = mask.looked(qkv_BTC, lambda rows, seen: self._looked(rows, seen, seen is None, None, rate))
         else:
-            y_BTC = self._looked(qkv_BTC, mask, causal, cache)
+            y_BTC = self._looked(qkv_BTC, mask, causal, cache, rate)
         return dropout(self.c_proj(_only(wanted_N, y_BTC)), self.output_dropout, self.training)
 
-    def _looked(self, qkv_BTC: Tensor, mask: Tensor | None, causal: bool, cache: Cache | None) -> Tensor:
+    def _looked(self, qkv_BTC: Tensor, mask: Tensor | None, causal: bool, cache: Cache | None, rate: float) -> Tensor:
         q, k, v = (self._by_head(part) for part in qkv_BTC.chunk(3, dim=-1))
         if cache is not None:
             k, v = cache.extend(self.layer, k, v)
-        rate = self.dropout if self.training else 0.0
         if causal:
             y_BHTD = causal_attention(q, k, v, rate, self.scale)
         else:
@@ -154,7 +157,7 @@ class Transformer(nn.Module):
             positions_BT = _positions(mask, past, length, ids_BT.device)
         if wanted_N is not None:
             wanted_N = wanted_N + soft * (1 + wanted_N // ids_BT.shape[1])
-        real = unpadded(mask) if cache is None else None
+        real = unpadded(mask, self.config.heads) if cache is None else None
         seen, causal = (real, False) if real else _attention_mask(mask, past, length, ids_BT.device)
         x_BTC = self._embedded(ids_BT, positions_BT, soft, real)
         if real and wanted_N is not None:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from gpt2lab.model.text_attention import ByHead, by_head
+
 # For each new shape oneDNN makes kernels and keeps them.
 STEP = 16  # tokens: all of them together are a multiple
 TILE = 16  # tokens: so are the rows of a group, of which there are a round number
-LEAST_FILLED = 0.4  # of the longest row that attention sees together with others
+GROUP = 10_000  # pairs of tokens: what a group costs besides those that it compares
 Look = Callable[[Tensor, Tensor | None], Tensor]  # attention over rows, with a mask where the causal rule is not all
 
 
@@ -56,7 +59,17 @@ class Unpadded:
     places: Tensor  # of the tokens in the batch; behind the real ones a few that only fill up a step
     real: int  # how many are
     groups: tuple[Group, ...]
+    heads: int
     shape: tuple[int, int]
+
+    @cached_property
+    def causal(self) -> bool:
+        """Whether a token may look at all of its text that came before."""
+        return all(group.seen is None for group in self.groups)
+
+    @cached_property
+    def by_head(self) -> list[ByHead]:
+        return [by_head(group.source, group.slots, group.shape, self.heads) for group in self.groups]
 
     def tokens(self, x: Tensor) -> Tensor:
         """Of (B, T) or (B, T, C) what stands at the tokens, as one row."""
@@ -74,12 +87,14 @@ class Unpadded:
         return number_of[places_N]
 
     def looked(self, x_1NC: Tensor, look: Look) -> Tensor:
-        """What attention makes of the tokens, group by group."""
-        parts = x_1NC[0].split([len(group.slots) for group in self.groups])
-        return torch.cat([group.tokens(look(group.rows(x), group.seen)) for group, x in zip(self.groups, parts)])[None]
+        """What attention makes of the tokens, group by group; what fills up a step sees nothing."""
+        *parts, filling = x_1NC[0].split([*(len(group.slots) for group in self.groups), len(self.places) - self.real])
+        found = [group.tokens(look(group.rows(x), group.seen)) for group, x in zip(self.groups, parts)]
+        nothing = x_1NC.new_zeros(len(filling), x_1NC.shape[-1] // 3)
+        return torch.cat([*found, nothing])[None]
 
 
-def unpadded(mask: Tensor | None) -> Unpadded | None:
+def unpadded(mask: Tensor | None, heads: int) -> Unpadded | None:
     """For a mask that says which tokens are real, (B, T), or who may look at whom, (B, T, T): padding not at itself.
 
     On a CPU alone: a GPU would have to wait for the number of tokens, and keeps its mask.
@@ -94,7 +109,7 @@ def unpadded(mask: Tensor | None) -> Unpadded | None:
     to_the_left_BT = (~real_BT).long().argsort(dim=1, stable=True)
     lengths_B = real_BT.sum(dim=1)
     for rows in _of_like_length(lengths_B):
-        longest = -(-int(lengths_B[rows[0]]) // TILE) * TILE
+        longest = _tiled(int(lengths_B[rows[0]]))
         lengths, moved = lengths_B[rows], to_the_left_BT[rows, :longest]
         there = torch.arange(moved.shape[1]) < lengths[:, None]
         places.append((rows[:, None] * real_BT.shape[1] + moved)[there])
@@ -102,30 +117,35 @@ def unpadded(mask: Tensor | None) -> Unpadded | None:
         slots, source = there.flatten().nonzero()[:, 0], (there.flatten().cumsum(0) - 1)
         groups.append(Group(source, slots, (len(rows), moved.shape[1]), seen))
         count += len(places[-1])
-    if filling := -count % STEP or STEP * (count == 0):  # a text of its own
+    if filling := -count % STEP or STEP * (count == 0):
         places.append(torch.zeros(filling, dtype=torch.long))
-        groups.append(Group(torch.arange(filling), torch.arange(filling), (1, filling), None))
-    return Unpadded(torch.cat(places), count, tuple(groups), (real_BT.shape[0], real_BT.shape[1]))
+    return Unpadded(torch.cat(places), count, tuple(groups), heads, (real_BT.shape[0], real_BT.shape[1]))
 
 
 def _of_like_length(lengths_B: Tensor) -> Iterator[Tensor]:
-    """Rows, the longest first, in round numbers; those without a token are left out."""
+    """Rows, the longest first, in round numbers, so that attention costs least; those without a token are left out."""
     order = lengths_B.argsort(descending=True, stable=True)
-    sorted_lengths = lengths_B[order].tolist()
-    start = 0
-    for place, length in enumerate([*sorted_lengths, 0]):
-        while place > start and length < LEAST_FILLED * sorted_lengths[start]:
-            rows = _round(place - start)
-            yield order[start : start + rows]
-            start += rows
-        if length == 0:
-            return
+    widths = [_tiled(length) for length in lengths_B[order].tolist() if length]
+    least, taken = [0] * (len(widths) + 1), [0] * len(widths)  # from a row on: the cost, and how many rows go together
+    for row in reversed(range(len(widths))):
+        pairs = widths[row] ** 2
+        ways = {count: GROUP + count * pairs + least[row + count] for count in _round_numbers(len(widths) - row)}
+        taken[row] = min(ways, key=lambda count: ways[count])
+        least[row] = ways[taken[row]]
+    row = 0
+    while row < len(widths):
+        yield order[row : row + taken[row]]
+        row += taken[row]
 
 
-def _round(count: int) -> int:
-    """The largest of 1, 2, 3, 4, 6, 8, 12, 16 … that is no more."""
-    power = 1 << count.bit_length() - 1
-    return power + power // 2 if count >= power + power // 2 else power
+def _tiled(length: int) -> int:
+    return -(-length // TILE) * TILE
+
+
+def _round_numbers(most: int) -> list[int]:
+    """1, 2, 3, 4, 6, 8, 12, 16 …"""
+    powers = [1 << power for power in range(most.bit_length())]
+    return sorted(number for number in {*powers, *(power + power // 2 for power in powers)} if number <= most)
 
 
 def _seen(mask_BTT: Tensor, moved_BS: Tensor) -> Tensor:
