@@ -45,3 +45,15 @@ def test_kept_and_recomputed_weights_give_the_same_gradients(monkeypatch):
         attention.causal_attention(q, k, v, 0.0, 0.3).float().sum().backward()
         found.append(whole.grad)
     assert torch.equal(*found)
+
+
+def test_a_compiler_that_drops_and_a_way_forward_alone_get_pytorchs_attention(monkeypatch):
+    x = torch.zeros(1, 2, 4, 8)
+    assert attention.by_blocks(x.bfloat16(), 0.0)
+    assert attention.by_blocks(x, 0.1)
+    assert not attention.by_blocks(x, 0.0)
+    with torch.no_grad():
+        assert not attention.by_blocks(x.bfloat16(), 0.1)
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    assert not attention.by_blocks(x.bfloat16(), 0.1)
+    assert attention.by_blocks(x.bfloat16(), 0.0)

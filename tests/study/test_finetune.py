@@ -124,6 +124,19 @@ def test_data_from_a_file_with_named_columns(place, tmp_path):
     assert looks == [40]
 
 
+def test_classes_are_in_the_column_label_unless_another_is_named(place, tmp_path, capsys):
+    rows = [{"text": f"text number {n}", "label": n % 2, "kind": "all"} for n in range(200)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert tune(place, tmp_path / "run", "full", tmp_path / "rows.jsonl", "--task", "labels") == 0
+    assert list(read_model(tmp_path / "run").config.labels) == ["0", "1"]
+    (tmp_path / "others.jsonl").write_text('{"text": "one", "kind": "even"}\n' * 200)
+    capsys.readouterr()
+    assert tune(place, tmp_path / "no", "full", tmp_path / "others.jsonl", "--task", "labels") == 2
+    said = capsys.readouterr().err
+    assert "there is no column 'label'" in said
+    assert "data.label=" in said
+
+
 def test_only_the_completion_is_learned(place, tmp_path):
     rows = [{"q": f"What is {n}?", "a": f"It is a number, {n}."} for n in range(120)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -15,7 +15,7 @@ from gpt2lab.core.errors import UserError
 from gpt2lab.measure.settings import DataSettings
 from gpt2lab.measure.texts import choose_split
 from gpt2lab.text.batches import Labelled
-from gpt2lab.text.columns import DEFAULT, Columns
+from gpt2lab.text.columns import DEFAULT, LABEL, Columns
 from gpt2lab.text.corpus import Corpus, is_corpus, open_corpus
 from gpt2lab.text.documents import BadRow, Document
 from gpt2lab.text.parts import LeftOut
@@ -122,7 +122,7 @@ def _of_corpus(
 def _of_rows(
     data: str, tokenizer: Tokenizer, names: Sequence[str], longest: int, wanted: DataSettings, local: Path | None
 ) -> LabelledTexts:
-    source = open_source(data, local, Columns(wanted.text or DEFAULT, wanted.label or "label"))
+    source = open_source(data, local, Columns(wanted.text or DEFAULT, wanted.label or LABEL))
     split = choose_split(source.splits, wanted.split, data)
     chosen: list[Document] = []
     left_out = LeftOut()

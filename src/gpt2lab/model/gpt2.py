@@ -22,6 +22,7 @@ from gpt2lab.model.attention import by_blocks, causal_attention
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.dropout import dropout
 from gpt2lab.model.linear import Linear
+from gpt2lab.model.masks import attention_mask, positions
 from gpt2lab.model.text_attention import text_attention
 from gpt2lab.model.thrift import linear_after
 from gpt2lab.model.unpadded import Unpadded, unpadded
@@ -154,11 +155,11 @@ class Transformer(nn.Module):
         if self.soft_tokens:
             mask, positions_BT = self._with_prompt(mask, positions_BT, soft)
         if positions_BT is None:
-            positions_BT = _positions(mask, past, length, ids_BT.device)
+            positions_BT = positions(mask, past, length, ids_BT.device)
         if wanted_N is not None:
             wanted_N = wanted_N + soft * (1 + wanted_N // ids_BT.shape[1])
         real = unpadded(mask, self.config.heads) if cache is None else None
-        seen, causal = (real, False) if real else _attention_mask(mask, past, length, ids_BT.device)
+        seen, causal = (real, False) if real else attention_mask(mask, past, length, ids_BT.device)
         x_BTC = self._embedded(ids_BT, positions_BT, soft, real)
         if real and wanted_N is not None:
             wanted_N = real.numbers(wanted_N)
@@ -331,26 +332,3 @@ def check_ids(ids: Tensor, config: GPT2Config, place: object = None) -> None:
 def _only(wanted_N: Tensor | None, x_BTC: Tensor) -> Tensor:
     """(1, N, C) of the wanted places."""
     return x_BTC if wanted_N is None else x_BTC.flatten(0, 1).index_select(0, wanted_N)[None]
-
-
-def _positions(mask: Tensor | None, past: int, length: int, device: torch.device) -> Tensor:
-    if mask is None or mask.dim() != 2:
-        return torch.arange(past, past + length, device=device)
-    return (mask.long().cumsum(dim=-1) - 1).clamp(min=0)[:, past:]
-
-
-def _attention_mask(mask: Tensor | None, past: int, length: int, device: torch.device) -> tuple[Tensor | None, bool]:
-    """(the mask as attention takes it, whether attention may make the causal one itself)."""
-    if mask is None and past == 0:
-        return None, True
-    if mask is None and length == 1:
-        return None, False
-    total = past + length
-    causal_TS = torch.ones(length, total, dtype=torch.bool, device=device).tril(past)
-    if mask is None:
-        return causal_TS, False
-    mask_BTS = mask.bool()[:, None, :] if mask.dim() == 2 else mask.bool()
-    # A padding token may see itself: a row that sees nothing would be NaN and poison what it is summed with.
-    itself_TS = torch.eye(length, dtype=torch.bool, device=device)
-    itself_TS = F.pad(itself_TS, (past, 0))
-    return ((mask_BTS & causal_TS) | itself_TS)[:, None], False

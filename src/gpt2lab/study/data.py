@@ -8,6 +8,7 @@ from gpt2lab.core import console, files
 from gpt2lab.core.errors import UserError
 from gpt2lab.study.settings import TuneSettings
 from gpt2lab.text import tokenizer as tokenizers
+from gpt2lab.text.columns import LABEL
 from gpt2lab.text.corpus import Corpus, is_corpus, open_corpus
 from gpt2lab.text.mixture import prepare_mixture
 from gpt2lab.text.prepare import prepare
@@ -33,6 +34,8 @@ def corpus_for(settings: TuneSettings, tokenizer_place: str | Path) -> Corpus:
             )  # fmt: skip
         return corpus
     columns = ColumnSettings(**settings.data.model_dump(include=set(ColumnSettings.model_fields)))
+    if settings.task == "labels" and columns.label is None:
+        columns = columns.model_copy(update={"label": LABEL})
     local = Path(settings.data.local) if settings.data.local else None
     sources = [source, *settings.data.also]
     found = [open_source(one, local, chosen_columns(columns)).describe() for one in sources]

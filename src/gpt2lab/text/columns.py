@@ -12,6 +12,7 @@ from gpt2lab.text.cutting import File
 from gpt2lab.text.documents import BadRow, Document
 
 DEFAULT = ("text",)
+LABEL = "label"  # where classes are wanted and no column is named
 SHOWN = 40  # characters of a name: without a header it may be a whole text
 WAY_OUT = "name the columns: data.text=title,description data.label=category, or data.prompt=… data.completion=…"
 
