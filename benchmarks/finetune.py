@@ -49,6 +49,7 @@ class Shape:
     width: int
     vocabulary: int  # GPT-2's ids are folded into a smaller one
     steps: int  # a turn
+    warm_up: int  # steps before the first turn; in a small model's time the kernels for each new length are felt
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Pace:
     turn: int
 
 
-SHAPES = {"10M": Shape(6, 6, 384, 8192, 12), "124M": Shape(12, 12, 768, 50257, 8)}
+SHAPES = {"10M": Shape(6, 6, 384, 8192, 12, 50), "124M": Shape(12, 12, 768, 50257, 8, 12)}
 REFERENCE = "gpt2lab full bf16"
 TRAINER = "Trainer full fp32 padded dropout"
 CONTESTANTS = (
@@ -84,7 +85,7 @@ CONTESTANTS = (
 
 
 def pace(name: str, shape: Shape) -> Pace:
-    return Pace(2, 2) if "padded" in name else Pace(12, shape.steps)
+    return Pace(2, 2) if "padded" in name else Pace(shape.warm_up, shape.steps)
 
 
 def skipped(method: str, shape: Shape) -> float:
@@ -130,7 +131,8 @@ class Texts:
         """Texts of the mean length that these steps are worth."""
         if "padded" in name:
             return ROWS * (after - first)
-        texts = itertools.chain(*self.batches("by length" in name)[first:after])
+        batches = self.batches("by length" in name)
+        texts = itertools.chain(*(batches[step % POOL] for step in range(first, after)))
         return sum(len(self.ids[text]) for text in texts) / (sum(map(len, self.ids)) / len(self.ids))
 
     def padded(self, texts: list[int], length: int | None = None) -> tuple[Any, Any, Any]:
@@ -206,7 +208,7 @@ def ours(shape: Shape, device_name: str, base: Path, method: str, precision: str
     loss = loss_function(classification, model, train.compile)
     stepper = Stepper(model, loss, plan, State(model, plan), ALONE)
     texts = Texts(shape)
-    for step, chosen in enumerate(texts.batches()):
+    for step, chosen in enumerate(itertools.cycle(texts.batches())):
         ids, mask, labels = (tensor.numpy() for tensor in texts.padded(chosen))
         batch = Batch(ids, np.full_like(ids, UNSCORED), np.where(mask == 1, 0, -1), labels)
         yield stepper.update(stepper.cut(batch), step).values()["loss"]
@@ -238,7 +240,7 @@ def hand_tuned(
     mover = torch.optim.AdamW(moving, lr=5e-5, weight_decay=0.0, fused=True)
     function = torch.compile(model, dynamic=True) if "compile" in more else model
     texts = Texts(shape)
-    for chosen in texts.batches("length" in more):
+    for chosen in itertools.cycle(texts.batches("length" in more)):
         length = max(len(texts.ids[text]) for text in chosen)
         ids, mask, labels = (tensor.to(device) for tensor in texts.padded(chosen, -(-length // 8) * 8))
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
@@ -424,8 +426,6 @@ def main() -> None:
     arguments.add_argument("--contestant")
     arguments.add_argument("--base", type=Path)
     given = arguments.parse_args()
-    if given.rounds > ROUNDS:
-        arguments.error(f"at most {ROUNDS} rounds: there are texts for so many")
     if given.contestant:
         contestant(given.contestant, shape_of(given.shapes[0], given.steps), given.device, given.base)
         return

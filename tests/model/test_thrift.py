@@ -51,7 +51,7 @@ def test_a_models_gradients_are_those_of_the_plain_modules(monkeypatch, activati
     theirs = gradients(model, ids)
     assert ours.keys() == theirs.keys()
     for name, gradient in ours.items():
-        torch.testing.assert_close(gradient, theirs[name], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(gradient, theirs[name], rtol=1e-5, atol=1e-6 * theirs[name].abs().max().item())
 
 
 def test_frozen_parts_get_no_gradient_and_the_rest_the_plain_one(monkeypatch):
@@ -65,7 +65,7 @@ def test_frozen_parts_get_no_gradient_and_the_rest_the_plain_one(monkeypatch):
     theirs = gradients(model, ids)
     assert ours.keys() == theirs.keys() == {name for name, p in model.named_parameters() if p.requires_grad}
     for name, gradient in ours.items():
-        torch.testing.assert_close(gradient, theirs[name], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(gradient, theirs[name], rtol=1e-5, atol=1e-6 * theirs[name].abs().max().item())
 
 
 def test_adapters_take_the_plain_path(monkeypatch):

@@ -8,6 +8,7 @@ nearly half of the work.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -60,7 +61,7 @@ class _ByBlocks(torch.autograd.Function):
         return grad_q, grad_k, grad_v, None, None
 
 
-def seen(q: Tensor, k: Tensor, v: Tensor, y_BHTD: Tensor, dropout: float, scale: float) -> list[Tensor | None]:
+def seen(q: Tensor, k: Tensor, v: Tensor, y: Tensor, dropout: float, scale: float) -> list[Tensor | None]:
     """Fills `y` with what each query of (B·H, T, D) sees. For the way back: weights and random bits of blocks."""
     kept = []
     for start, stop in blocks(q.shape[1]):
@@ -68,9 +69,9 @@ def seen(q: Tensor, k: Tensor, v: Tensor, y_BHTD: Tensor, dropout: float, scale:
         kept += [p if q.shape[1] <= KEPT_UP_TO else None, draw(p.shape) if dropout else None]
         if dropout:
             p = without(p, kept[-1], dropout)
-        y_BHTD[:, :, start:stop] = torch.bmm(p, v[:, :stop]).unflatten(0, y_BHTD.shape[:2])
+        _product(p, v[:, :stop], y[..., start:stop, :])
     if dropout:
-        y_BHTD /= 1 - dropout
+        y /= 1 - dropout
     return kept
 
 
@@ -97,14 +98,25 @@ def way_back(
         if bits is not None:
             grad_p, p_seen = (without(every, bits, dropout) for every in (grad_p, p))
         grad_s = torch._softmax_backward_data(grad_p, p, -1, p.dtype)
-        grad_s *= scale
-        grad_q[:, start:stop] = torch.bmm(grad_s, k[:, :stop])
+        _product(grad_s, k[:, :stop], grad_q[:, start:stop], scale)
         if stop == q.shape[1]:  # the last block sees all keys
-            torch.bmm(grad_s.mT, q[:, start:stop], out=grad_k)
-            torch.bmm(p_seen.mT, grad_block, out=grad_v)
+            _product(grad_s.mT, q[:, start:stop], grad_k, scale)
+            _product(p_seen.mT, grad_block, grad_v)
         else:
-            grad_k[:, :stop] += torch.bmm(grad_s.mT, q[:, start:stop])
+            grad_k[:, :stop] += _scaled(grad_s.mT, q[:, start:stop], scale)
             grad_v[:, :stop] += torch.bmm(p_seen.mT, grad_block)
+
+
+def _product(a: Tensor, b: Tensor, into: Tensor, scale: float = 1.0) -> None:
+    """Matrices one by one, (B·H, T, D); the place for them may be laid out as the next layer likes it."""
+    if into.dim() == 3 and into.is_contiguous():
+        _scaled(a, b, scale, out=into)
+    else:
+        into.copy_(_scaled(a, b, scale).view(into.shape))
+
+
+def _scaled(a: Tensor, b: Tensor, scale: float, out: Tensor | None = None) -> Tensor:
+    return torch.baddbmm(a.new_empty(()), a, b, beta=0, alpha=scale, out=out)
 
 
 def blocks(length: int) -> list[tuple[int, int]]:
@@ -113,8 +125,13 @@ def blocks(length: int) -> list[tuple[int, int]]:
 
 def _weights(q: Tensor, k: Tensor, start: int, stop: int, scale: float) -> Tensor:
     """How much each query of the block looks at each key up to its own."""
-    hidden = torch.full((stop - start, stop), -math.inf, dtype=q.dtype).triu(start + 1)
-    scores = torch.baddbmm(hidden, q[:, start:stop], k[:, :stop].mT, alpha=scale)
+    scores = torch.baddbmm(_hidden(start, stop, q.dtype), q[:, start:stop], k[:, :stop].mT, alpha=scale)
     if q.dtype != torch.bfloat16 or stop % FAST_SOFTMAX == 0:
         return scores.softmax(-1)
     return scores.softmax(-1, dtype=torch.float32).bfloat16()
+
+
+@lru_cache(64)
+def _hidden(start: int, stop: int, dtype: torch.dtype) -> Tensor:
+    """What is added to scores: −∞ for keys that come after a query."""
+    return torch.full((stop - start, stop), -math.inf, dtype=dtype).triu(start + 1)

@@ -21,7 +21,9 @@ from gpt2lab.core.errors import UserError
 from gpt2lab.model.attention import by_blocks, causal_attention
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.dropout import dropout
-from gpt2lab.model.linear import Linear
+from gpt2lab.model.gelu import gelu
+from gpt2lab.model.last_look import last_look
+from gpt2lab.model.linear import Linear, linear
 from gpt2lab.model.masks import attention_mask, positions
 from gpt2lab.model.text_attention import text_attention
 from gpt2lab.model.thrift import linear_after
@@ -30,9 +32,9 @@ from gpt2lab.model.unpadded import Unpadded, unpadded
 VOCABULARY_MULTIPLE = 128  # tensor cores like it; 50,257 becomes 50,304
 
 ACTIVATION_FUNCTIONS = {
-    "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
-    "gelu_pytorch_tanh": lambda x: F.gelu(x, approximate="tanh"),
-    "gelu_fast": lambda x: F.gelu(x, approximate="tanh"),
+    "gelu_new": gelu,
+    "gelu_pytorch_tanh": gelu,
+    "gelu_fast": gelu,
     "gelu": F.gelu,
     "relu": F.relu,
     "silu": F.silu,
@@ -67,15 +69,35 @@ class Attention(nn.Module):
     def forward(
         self, norm: nn.Module, x_BTC: Tensor, mask: Mask, causal: bool, cache: Cache | None, wanted_N: Tensor | None
     ) -> Tensor:
-        qkv_BTC = linear_after(norm, x_BTC, self.c_attn)
         rate = self.dropout if self.training else 0.0
-        if isinstance(mask, Unpadded) and mask.causal and by_blocks(qkv_BTC, rate):
-            y_BTC = text_attention(qkv_BTC[0], self.heads, mask.by_head, rate, self.scale)[None]
-        elif isinstance(mask, Unpadded):
-            y_BTC = mask.looked(qkv_BTC, lambda rows, seen: self._looked(rows, seen, seen is None, None, rate))
-        else:
-            y_BTC = self._looked(qkv_BTC, mask, causal, cache, rate)
-        return dropout(self.c_proj(_only(wanted_N, y_BTC)), self.output_dropout, self.training)
+        y_BTC = self._last_look(norm, x_BTC, mask, wanted_N, rate)
+        if y_BTC is None:
+            y_BTC = _only(wanted_N, self._whole_look(norm, x_BTC, mask, causal, cache, rate))
+        return dropout(self.c_proj(y_BTC), self.output_dropout, self.training)
+
+    def _last_look(
+        self, norm: nn.Module, x_BTC: Tensor, mask: Mask, wanted_N: Tensor | None, rate: float
+    ) -> Tensor | None:
+        """Where all that is wanted is the last token of each text, no other has to ask."""
+        if wanted_N is None or not isinstance(mask, Unpadded) or type(self.c_attn) is not Linear:
+            return None
+        asked_N = mask.asked(wanted_N)
+        if asked_N is None:
+            return None
+        x_NC, width = norm(x_BTC.squeeze(0)), x_BTC.shape[2]
+        (for_q, for_kv), (bias_q, bias_kv) = (part.split((width, 2 * width)) for part in self.c_attn.parameters())
+        q_BC = linear(x_NC.index_select(0, wanted_N), for_q, bias_q)
+        return last_look(q_BC, linear(x_NC, for_kv, bias_kv), asked_N, self.heads, rate, self.scale)[None]
+
+    def _whole_look(
+        self, norm: nn.Module, x_BTC: Tensor, mask: Mask, causal: bool, cache: Cache | None, rate: float
+    ) -> Tensor:
+        qkv_BTC = linear_after(norm, x_BTC, self.c_attn)
+        if not isinstance(mask, Unpadded):
+            return self._looked(qkv_BTC, mask, causal, cache, rate)
+        if mask.causal and by_blocks(qkv_BTC, rate):
+            return text_attention(qkv_BTC.squeeze(0), self.heads, mask.by_head, rate, self.scale)[None]
+        return mask.looked(qkv_BTC, lambda rows, seen: self._looked(rows, seen, seen is None, None, rate))
 
     def _looked(self, qkv_BTC: Tensor, mask: Tensor | None, causal: bool, cache: Cache | None, rate: float) -> Tensor:
         q, k, v = (self._by_head(part) for part in qkv_BTC.chunk(3, dim=-1))

@@ -12,9 +12,13 @@ from torch.autograd.function import once_differentiable
 
 class Linear(nn.Linear):
     def forward(self, input: Tensor) -> Tensor:
-        if _by_onednn(input, self.weight) and torch.is_grad_enabled():
-            return _Product.apply(input, self.weight, self.bias)
-        return multiply(input, self.weight, self.bias)
+        return linear(input, self.weight, self.bias)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    if _by_onednn(x, weight) and torch.is_grad_enabled():
+        return _Product.apply(x, weight, bias)
+    return multiply(x, weight, bias)
 
 
 def multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -1,11 +1,12 @@
 """Causal attention over texts of unequal length at once, by plain products, group after group of like length.
 
-One gather takes queries, keys and values out of the tokens and lays them head by head; one takes what was seen back.
+One gather takes queries, keys and values of all groups out of the tokens and lays them head by head; one takes what was
+seen back. What is read of nothing, by padding or for tokens of no text, is a row of zeros behind all others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -19,66 +20,71 @@ from gpt2lab.model.attention import KEPT_PER_BLOCK, blocks, seen, way_back
 
 @dataclass(frozen=True)
 class ByHead:
-    """Where the heads of a group's tokens stand in its rows, and the other way round."""
+    """Where the heads of all groups' tokens stand in the groups' rows, and the other way round."""
 
-    source: Tensor  # for each place of (3, rows, heads, length) what stands there, of (tokens, 3, heads)
-    slots: Tensor  # for each of (tokens, heads) its place in (rows, heads, length)
-    parts: Tensor  # for each of (tokens, 3, heads) its place in (3, rows, heads, length)
-    shape: tuple[int, int, int]
+    sources: (
+        Tensor  # for each place of a group's (3, rows, heads, length), group after group, one of (tokens, 3, heads)
+    )
+    seers: Tensor  # for each place of a group's (rows, heads, length) one of (tokens, heads), or nothing
+    slots: Tensor  # for each of (tokens, heads) its place in (rows, heads, length) of its group, or nothing
+    parts: Tensor  # for each of (tokens, 3, heads) its place in (3, rows, heads, length) of its group, or nothing
+    shapes: tuple[tuple[int, int], ...]  # of each group: its rows' heads, and their length
+
+    def groups(self, x: Tensor, parts: int) -> list[Tensor]:
+        """Each group's (parts, rows · heads, length, D)."""
+        sizes = [parts * rows * length for rows, length in self.shapes]
+        found = x[: sum(sizes)].split(sizes) if sizes else ()
+        return [group.unflatten(0, (parts, *shape)) for group, shape in zip(found, self.shapes)]
 
 
-def by_head(source: Tensor, slots: Tensor, shape: tuple[int, int], heads: int) -> ByHead:
-    """From which token stands at each place of the rows, and where each token stands."""
-    rows, length = shape
-    part, head = torch.arange(3), torch.arange(heads)
-    source_3BHL = (source.view(rows, 1, length) * 3 + part[:, None, None, None]) * heads + head[:, None]
-    slots_NH = ((slots // length)[:, None] * heads + head) * length + (slots % length)[:, None]
-    parts_N3H = slots_NH[:, None] + part[:, None] * (rows * heads * length)
-    return ByHead(source_3BHL.flatten(), slots_NH.flatten(), parts_N3H.flatten(), (rows, heads, length))
+def by_head(groups: Sequence[tuple[Tensor, tuple[int, int]]], tokens: int, heads: int) -> ByHead:
+    """From each group's slots, where its tokens stand in (rows, length); what comes after these is of no text."""
+    head, part = torch.arange(heads), torch.arange(3)[:, None]
+    slots, parts, place = [], [], 0
+    for slots_N, (rows, length) in groups:
+        slots_NH = place + (slots_N // length * (heads * length) + slots_N % length)[:, None] + head * length
+        slots.append(slots_NH)
+        parts.append(2 * place + slots_NH[:, None] + part * (rows * heads * length))
+        place += rows * heads * length
+    of_no_text = tokens - sum(map(len, slots))
+    slots_M = torch.cat([*slots, torch.full((of_no_text, heads), place)]).flatten()
+    parts_M = torch.cat([*parts, torch.full((of_no_text, 3, heads), 3 * place)]).flatten()
+    seers = torch.full((place + 1,), len(slots_M)).index_copy(0, slots_M, torch.arange(len(slots_M)))
+    sources = torch.zeros(3 * place + 1, dtype=torch.long).index_copy(0, parts_M, torch.arange(len(parts_M)))
+    shapes = tuple((rows * heads, length) for _, (rows, length) in groups)
+    return ByHead(sources[:-1], seers[:-1], slots_M, parts_M, shapes)
 
 
-def text_attention(qkv_NC: Tensor, heads: int, groups: Sequence[ByHead], dropout: float, scale: float) -> Tensor:
+def text_attention(qkv_NC: Tensor, heads: int, places: ByHead, dropout: float, scale: float) -> Tensor:
     """The groups' tokens stand one behind the other; what comes after them belongs to no text, and is zero."""
-    return _Texts.apply(qkv_NC, heads, groups, dropout, scale)
+    return _Texts.apply(qkv_NC, heads, places, dropout, scale)
 
 
 class _Texts(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, qkv_NC: Tensor, heads: int, groups: Sequence[ByHead], dropout: float, scale: float) -> Tensor:
-        parts_NHD = qkv_NC.unflatten(1, (3 * heads, -1))
-        y_NHD = qkv_NC.new_zeros(len(qkv_NC), heads, parts_NHD.shape[2])
-        saved = []
-        for group, here in _spans(groups):
-            qkv = parts_NHD[here].flatten(0, 1).index_select(0, group.source).unflatten(0, (3, *group.shape))
-            y_BHTD = torch.empty_like(qkv[0])
-            q, k, v = qkv.flatten(1, 2)
-            saved += [qkv, *seen(q, k, v, y_BHTD, dropout, scale)]
-            torch.index_select(y_BHTD.flatten(0, 2), 0, group.slots, out=y_NHD[here].flatten(0, 1))
-        ctx.heads, ctx.groups, ctx.dropout, ctx.scale = heads, groups, dropout, scale
-        ctx.save_for_backward(*saved)
-        return y_NHD.flatten(1)
+    def forward(ctx: Any, qkv_NC: Tensor, heads: int, places: ByHead, dropout: float, scale: float) -> Tensor:
+        qkv = qkv_NC.unflatten(1, (3 * heads, -1)).flatten(0, 1).index_select(0, places.sources)
+        y = qkv.new_empty(len(places.seers) + 1, qkv.shape[1])
+        y[-1] = 0
+        kept = []
+        for (q, k, v), y_group in zip(places.groups(qkv, 3), places.groups(y, 1)):
+            kept += seen(q, k, v, y_group[0], dropout, scale)
+        ctx.heads, ctx.places, ctx.dropout, ctx.scale = heads, places, dropout, scale
+        ctx.save_for_backward(qkv, *kept)
+        return y.index_select(0, places.slots).unflatten(0, (-1, heads)).flatten(1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_NC: Tensor) -> tuple[Tensor, None, None, None, None]:  # pyrefly: ignore[bad-override]
-        grad_NHD = grad_NC.unflatten(1, (ctx.heads, -1))
-        found_NHD = grad_NC.new_zeros(len(grad_NC), 3 * ctx.heads, grad_NHD.shape[2])
-        saved = iter(ctx.saved_tensors)
-        for group, here in _spans(ctx.groups):
-            q, k, v = qkv = next(saved).flatten(1, 2)
-            kept = list(islice(saved, KEPT_PER_BLOCK * len(blocks(group.shape[2]))))
-            grad = torch.zeros_like(q)  # padding has none
-            grad.flatten(0, 1).index_copy_(0, group.slots, grad_NHD[here].flatten(0, 1))
-            grads = torch.empty_like(qkv)
-            way_back(grad, grads, q, k, v, kept, ctx.dropout, ctx.scale)
-            torch.index_select(grads.flatten(0, 2), 0, group.parts, out=found_NHD[here].flatten(0, 1))
-        return found_NHD.flatten(1), None, None, None, None
-
-
-def _spans(groups: Sequence[ByHead]) -> Iterator[tuple[ByHead, slice]]:
-    """Each group, and which of the tokens are its own."""
-    start = 0
-    for group in groups:
-        stop = start + len(group.slots) // group.shape[1]
-        yield group, slice(start, stop)
-        start = stop
+        places: ByHead = ctx.places
+        qkv, *kept = ctx.saved_tensors
+        kept = iter(kept)
+        grad = grad_NC.unflatten(1, (ctx.heads, -1)).flatten(0, 1)
+        grad = torch.cat([grad, grad.new_zeros(1, grad.shape[1])]).index_select(0, places.seers)
+        grads = qkv.new_empty(len(qkv) + 1, qkv.shape[1])
+        grads[-1] = 0
+        every = zip(places.shapes, places.groups(grad, 1), places.groups(grads, 3), places.groups(qkv, 3))
+        for (_, length), (grad_group,), grads_group, (q, k, v) in every:
+            here = list(islice(kept, KEPT_PER_BLOCK * len(blocks(length))))
+            way_back(grad_group, grads_group, q, k, v, here, ctx.dropout, ctx.scale)
+        return grads.index_select(0, places.parts).unflatten(0, (-1, 3 * ctx.heads)).flatten(1), None, None, None, None

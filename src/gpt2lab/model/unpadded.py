@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -44,6 +45,7 @@ class Group:
 
     source: Tensor  # for each place in the rows a token of the group; on padding any, for nobody looks there
     slots: Tensor  # where in the rows its tokens stand
+    lengths: Tensor  # of its texts
     shape: tuple[int, int]
     seen: Tensor | None  # who may look at whom, where that is not all that came before
 
@@ -68,8 +70,8 @@ class Unpadded:
         return all(group.seen is None for group in self.groups)
 
     @cached_property
-    def by_head(self) -> list[ByHead]:
-        return [by_head(group.source, group.slots, group.shape, self.heads) for group in self.groups]
+    def by_head(self) -> ByHead:
+        return by_head([(group.slots, group.shape) for group in self.groups], len(self.places), self.heads)
 
     def tokens(self, x: Tensor) -> Tensor:
         """Of (B, T) or (B, T, C) what stands at the tokens, as one row."""
@@ -85,6 +87,13 @@ class Unpadded:
         number_of = torch.zeros(self.shape[0] * self.shape[1], dtype=torch.long)
         number_of[self.places[: self.real]] = torch.arange(self.real)
         return number_of[places_N]
+
+    def asked(self, wanted_N: Tensor) -> Tensor | None:
+        """If the last token of each text is wanted, and no other: for each real token which of these is its text's."""
+        lengths_B = torch.cat([wanted_N.new_empty(0), *(group.lengths for group in self.groups)])
+        if not self.causal or not torch.equal(wanted_N.sort().values, lengths_B.cumsum(0) - 1):
+            return None
+        return wanted_N.argsort().repeat_interleave(lengths_B)
 
     def looked(self, x_1NC: Tensor, look: Look) -> Tensor:
         """What attention makes of the tokens, group by group; what fills up a step sees nothing."""
@@ -106,20 +115,23 @@ def unpadded(mask: Tensor | None, heads: int) -> Unpadded | None:
     if mask.dim() == 3 and real_BT.all():
         return None
     places, groups, count = [], [], 0
+    length, filling = mask.shape[1], -mask.shape[1] % TILE
+    real_BT = F.pad(real_BT, (0, filling))
+    mask = F.pad(mask, (0, filling, 0, filling)) if mask.dim() == 3 else mask
     to_the_left_BT = (~real_BT).long().argsort(dim=1, stable=True)
     lengths_B = real_BT.sum(dim=1)
     for rows in _of_like_length(lengths_B):
         longest = _tiled(int(lengths_B[rows[0]]))
         lengths, moved = lengths_B[rows], to_the_left_BT[rows, :longest]
         there = torch.arange(moved.shape[1]) < lengths[:, None]
-        places.append((rows[:, None] * real_BT.shape[1] + moved)[there])
+        places.append((rows[:, None] * length + moved)[there])
         seen = _seen(mask[rows], moved) if mask.dim() == 3 else None
         slots, source = there.flatten().nonzero()[:, 0], (there.flatten().cumsum(0) - 1)
-        groups.append(Group(source, slots, (len(rows), moved.shape[1]), seen))
+        groups.append(Group(source, slots, lengths, (len(rows), moved.shape[1]), seen))
         count += len(places[-1])
     if filling := -count % STEP or STEP * (count == 0):
         places.append(torch.zeros(filling, dtype=torch.long))
-    return Unpadded(torch.cat(places), count, tuple(groups), heads, (real_BT.shape[0], real_BT.shape[1]))
+    return Unpadded(torch.cat(places), count, tuple(groups), heads, (len(mask), length))
 
 
 def _of_like_length(lengths_B: Tensor) -> Iterator[Tensor]:
