@@ -16,7 +16,8 @@ from torch.autograd.function import once_differentiable
 
 A = torch.tensor(math.sqrt(8 / math.pi))
 B = 0.044715 * A.item()
-PIECE = 2**18  # numbers; half and twice as many are as fast
+ONE = torch.tensor(1.0)
+PIECE = 2**19  # numbers; half and twice as many are slower
 
 
 def gelu(x: Tensor) -> Tensor:
@@ -42,13 +43,16 @@ class _Gelu(torch.autograd.Function):
 
 def _with_slope(x: Tensor) -> tuple[Tensor, Tensor]:
     y, slope = torch.empty_like(x), torch.empty_like(x)
-    room = torch.empty(4, min(PIECE, x.numel()))
-    for x_piece, y_piece, slope_piece in zip(*(every.view(-1).split(PIECE) for every in (x, y, slope))):
-        number, square, share, value = room[:, : len(x_piece)]
-        number.copy_(x_piece)
+    room = torch.empty(4, min(PIECE, x.numel())).unbind()
+    for pieces in zip(*(every.view(-1).split(PIECE) for every in (x, y, slope))):
+        share, *others = room if len(pieces[0]) == PIECE else (part[: len(pieces[0])] for part in room)
+        number, value, square = pieces if x.dtype == torch.float32 else others
+        number.copy_(pieces[0])
         torch.mul(number, number, out=square)
         torch.add(A, square, alpha=B, out=share).mul_(number).sigmoid_()
-        y_piece.copy_(torch.mul(number, share, out=value))
-        value.addcmul_(value, share, value=-1)
-        slope_piece.copy_(torch.add(A, square, alpha=3 * B, out=square).mul_(value).add_(share))
+        torch.mul(number, share, out=value)
+        torch.add(A, square, alpha=3 * B, out=square).mul_(value)
+        torch.lerp(square, ONE, share, out=square)  # σ + (1 − σ) · square
+        for piece, found in zip(pieces[1:], (value, square)):
+            piece.copy_(found)
     return y, slope
