@@ -297,7 +297,7 @@ def trainer(
     )  # fmt: skip
     made = InOrder(their_model(base, method, more), arguments, train_dataset=Rows(), callbacks=[Turns()])
     threading.Thread(target=made.train, daemon=True).start()
-    for _ in texts.batches():
+    for _ in itertools.cycle(texts.batches()):
         turn.release()
         yield done.get()
 

@@ -40,7 +40,7 @@ def test_numbers_beyond_all_measure_stay_finite(number):
     assert x.grad.item() == {0.0: 0.5}.get(number, float(number > 0))
 
 
-def test_in_bf16_it_is_as_exact_as_pytorch():
+def test_in_bf16_value_and_slope_are_as_exact_as_pytorchs():
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(100_000, generator=generator).mul(2).bfloat16().requires_grad_()
     exact = x.detach().double().requires_grad_()
@@ -58,7 +58,28 @@ def test_in_bf16_it_is_as_exact_as_pytorch():
 
 def test_numbers_that_do_not_lie_one_behind_the_other():
     x = torch.randn(6, 4).t().requires_grad_()
-    torch.testing.assert_close(gelu(x), F.gelu(x, approximate="tanh"))
+    ours, theirs = gelu(x), F.gelu(x, approximate="tanh")
+    torch.testing.assert_close(ours, theirs)
+    weights = torch.randn(4, 6)
+    torch.testing.assert_close(*(torch.autograd.grad((y * weights).sum(), x) for y in (ours, theirs)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_input_stays_as_it_was_for_whoever_kept_it(dtype):
+    x = torch.randn(5, dtype=dtype, requires_grad=True)
+    before = x.exp()  # keeps what it gives
+    gelu(before).sum().backward()
+    assert before._version == 0
+    assert torch.isfinite(x.grad).all()
+
+
+def test_it_computes_in_fp32_whatever_a_program_takes_by_default():
+    x = torch.randn(5, dtype=torch.float32, requires_grad=True)
+    torch.set_default_dtype(torch.float64)
+    try:
+        torch.testing.assert_close(gelu(x), F.gelu(x, approximate="tanh"))
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 @pytest.mark.parametrize("case", ["nothing to learn", "no way back", "doubles"])

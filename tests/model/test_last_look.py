@@ -17,6 +17,8 @@ from gpt2lab.model.unpadded import unpadded
 from models import TINY, classifier, random_ids
 
 HEADS, WIDTH = 3, 4
+NUMBERS = torch.tensor([[0, 0, 0, 1, 1, 1], [0, 0, -1, -1, -1, -1]])
+DOCUMENTS = (NUMBERS[:, :, None] == NUMBERS[:, None]) & (NUMBERS >= 0)[:, None]  # who may look at whom
 
 
 def drawn(*shape, times=1.0):
@@ -88,6 +90,25 @@ def test_a_classifier_computes_the_same_with_it_as_without(monkeypatch, side, wh
     assert len(took) == 1  # the last block
     monkeypatch.setattr(Attention, "_last_look", lambda *_: None)
     torch.testing.assert_close(ours, logits_and_gradients(model, *padded(side)))
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_in_bf16_with_dropout_and_activations_made_again(dropout):
+    config = replace(TINY.with_dropout(0.0), attention_dropout=dropout, labels=tuple("abc"))
+    model = classifier(config).train()
+    exact, _ = logits_and_gradients(model, *padded("right"))
+    model.transformer.recompute_activations = True
+    found, gradients = logits_and_gradients(model.bfloat16(), *padded("right"))
+    assert found.dtype == torch.bfloat16
+    assert all(torch.isfinite(gradient).all() for gradient in gradients.values())
+    near = torch.allclose(found.float(), exact, rtol=0.1, atol=0.1 * exact.abs().max().item())
+    assert near == (dropout == 0)
+
+
+def test_documents_that_share_a_row_see_only_themselves():
+    """Not even where the last token of each row is all that is wanted."""
+    found = unpadded(DOCUMENTS, HEADS)
+    assert found.asked(found.numbers(torch.tensor([5, 7]))) is None
 
 
 @pytest.mark.parametrize(

@@ -125,13 +125,16 @@ def blocks(length: int) -> list[tuple[int, int]]:
 
 def _weights(q: Tensor, k: Tensor, start: int, stop: int, scale: float) -> Tensor:
     """How much each query of the block looks at each key up to its own."""
-    scores = torch.baddbmm(_hidden(start, stop, q.dtype), q[:, start:stop], k[:, :stop].mT, alpha=scale)
+    hidden = (_hidden if torch.compiler.is_compiling() else _kept_hidden)(start, stop, q.dtype)
+    scores = torch.baddbmm(hidden, q[:, start:stop], k[:, :stop].mT, alpha=scale)
     if q.dtype != torch.bfloat16 or stop % FAST_SOFTMAX == 0:
         return scores.softmax(-1)
     return scores.softmax(-1, dtype=torch.float32).bfloat16()
 
 
-@lru_cache(64)
 def _hidden(start: int, stop: int, dtype: torch.dtype) -> Tensor:
     """What is added to scores: −∞ for keys that come after a query."""
-    return torch.full((stop - start, stop), -math.inf, dtype=dtype).triu(start + 1)
+    return torch.full((stop - start, stop), -math.inf, dtype=dtype, device="cpu").triu(start + 1)
+
+
+_kept_hidden = lru_cache(64)(_hidden)

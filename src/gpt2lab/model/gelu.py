@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-A = torch.tensor(math.sqrt(8 / math.pi))
-B = 0.044715 * A.item()
-ONE = torch.tensor(1.0)
+A = torch.tensor(math.sqrt(8 / math.pi), dtype=torch.float32, device="cpu")
+B = 0.044715 * math.sqrt(8 / math.pi)
+ONE = torch.ones_like(A)
 PIECE = 2**19  # numbers; half and twice as many are slower
 
 
@@ -43,16 +43,22 @@ class _Gelu(torch.autograd.Function):
 
 def _with_slope(x: Tensor) -> tuple[Tensor, Tensor]:
     y, slope = torch.empty_like(x), torch.empty_like(x)
-    room = torch.empty(4, min(PIECE, x.numel())).unbind()
     for pieces in zip(*(every.view(-1).split(PIECE) for every in (x, y, slope))):
-        share, *others = room if len(pieces[0]) == PIECE else (part[: len(pieces[0])] for part in room)
-        number, value, square = pieces if x.dtype == torch.float32 else others
-        number.copy_(pieces[0])
-        torch.mul(number, number, out=square)
-        torch.add(A, square, alpha=B, out=share).mul_(number).sigmoid_()
-        torch.mul(number, share, out=value)
-        torch.add(A, square, alpha=3 * B, out=square).mul_(value)
-        torch.lerp(square, ONE, share, out=square)  # σ + (1 − σ) · square
-        for piece, found in zip(pieces[1:], (value, square)):
-            piece.copy_(found)
+        _fill(*pieces)
     return y, slope
+
+
+def _fill(x: Tensor, y: Tensor, slope: Tensor) -> None:
+    exact = x.dtype == torch.float32
+    share, *beside = torch.empty(1 if exact else 4, len(x), dtype=torch.float32, device="cpu")
+    number, value, square = (x, y, slope) if exact else beside
+    if not exact:
+        number.copy_(x)
+    torch.mul(number, number, out=square)
+    torch.add(A, square, alpha=B, out=share).mul_(number).sigmoid_()
+    torch.mul(number, share, out=value)
+    torch.add(A, square, alpha=3 * B, out=square).mul_(value)
+    torch.lerp(square, ONE, share, out=square)  # σ + (1 − σ) · square
+    if not exact:
+        y.copy_(value)
+        slope.copy_(square)

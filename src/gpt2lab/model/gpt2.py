@@ -78,14 +78,16 @@ class Attention(nn.Module):
     def _last_look(
         self, norm: nn.Module, x_BTC: Tensor, mask: Mask, wanted_N: Tensor | None, rate: float
     ) -> Tensor | None:
-        """Where all that is wanted is the last token of each text, no other has to ask."""
+        """Where all that is wanted is the last token of each text, no other has to ask; of adapted layers, all do."""
         if wanted_N is None or not isinstance(mask, Unpadded) or type(self.c_attn) is not Linear:
             return None
         asked_N = mask.asked(wanted_N)
         if asked_N is None:
             return None
         x_NC, width = norm(x_BTC.squeeze(0)), x_BTC.shape[2]
-        (for_q, for_kv), (bias_q, bias_kv) = (part.split((width, 2 * width)) for part in self.c_attn.parameters())
+        (for_q, for_kv), (bias_q, bias_kv) = (
+            part.split((width, 2 * width)) for part in (self.c_attn.weight, self.c_attn.bias)
+        )
         q_BC = linear(x_NC.index_select(0, wanted_N), for_q, bias_q)
         return last_look(q_BC, linear(x_NC, for_kv, bias_kv), asked_N, self.heads, rate, self.scale)[None]
 

@@ -1,7 +1,7 @@
 """Causal attention over texts of unequal length at once, by plain products, group after group of like length.
 
 One gather takes queries, keys and values of all groups out of the tokens and lays them head by head; one takes what was
-seen back. What is read of nothing, by padding or for tokens of no text, is a row of zeros behind all others.
+seen back. Padding asks and is asked like the first token; nobody reads what it saw, and its gradient is zero.
 """
 
 from __future__ import annotations
@@ -22,12 +22,10 @@ from gpt2lab.model.attention import KEPT_PER_BLOCK, blocks, seen, way_back
 class ByHead:
     """Where the heads of all groups' tokens stand in the groups' rows, and the other way round."""
 
-    sources: (
-        Tensor  # for each place of a group's (3, rows, heads, length), group after group, one of (tokens, 3, heads)
-    )
-    seers: Tensor  # for each place of a group's (rows, heads, length) one of (tokens, heads), or nothing
-    slots: Tensor  # for each of (tokens, heads) its place in (rows, heads, length) of its group, or nothing
-    parts: Tensor  # for each of (tokens, 3, heads) its place in (3, rows, heads, length) of its group, or nothing
+    sources: Tensor  # for each place of the groups' (3, rows, heads, length) one of (tokens, 3, heads)
+    seers: Tensor  # for each place of the groups' (rows, heads, length) one of (tokens, heads), or nothing
+    slots: Tensor  # for each of (tokens, heads) its place in the groups' (rows, heads, length), or nothing
+    parts: Tensor  # for each of (tokens, 3, heads) its place in the groups' (3, rows, heads, length), or nothing
     shapes: tuple[tuple[int, int], ...]  # of each group: its rows' heads, and their length
 
     def groups(self, x: Tensor, parts: int) -> list[Tensor]:

@@ -130,7 +130,7 @@ class Stepper:
 
 
 def _size(gradients: list[Tensor]) -> Tensor:
-    """The norm of all together; on a CPU row by row, for there one number adds up the squares of a whole tensor, and
+    """The norm of all together. But on a GPU row by row: a CPU adds up the squares of a whole tensor in one number, and
     forty million of them in fp32 are wrong in the third digit."""
     if is_gpu(gradients[0].device):
         return torch.nn.utils.get_total_norm(gradients)
