@@ -176,7 +176,7 @@ def ours(shape: Shape, device_name: str, base: Path, method: str, precision: str
     from gpt2lab.core import hardware
     from gpt2lab.model.reading import read_model
     from gpt2lab.study import methods
-    from gpt2lab.study.settings import TuneDataSettings, TuneSettings
+    from gpt2lab.study.settings import TuneDataSettings, TuneSettings, TuneTrainSettings
     from gpt2lab.text import tokenizer
     from gpt2lab.text.batches import UNSCORED, Batch
     from gpt2lab.train import groups
@@ -185,14 +185,13 @@ def ours(shape: Shape, device_name: str, base: Path, method: str, precision: str
     from gpt2lab.train.plan import Plan
     from gpt2lab.train.processes import ALONE
     from gpt2lab.train.randomness import be_deterministic
-    from gpt2lab.train.settings import TrainSettings
     from gpt2lab.train.state import State
     from gpt2lab.train.step import Stepper
 
     device = torch.device(device_name)
     hardware.keep_pages()
     be_deterministic(device.type == "cpu")
-    train = TrainSettings(
+    train = TuneTrainSettings(
         steps=10**6, batch_rows=ROWS, schedule="constant", warmup=0, weight_decay=0, beta2=0.999, learning_rate=5e-5,
         compile="compile" in more,
     )  # fmt: skip

@@ -34,9 +34,10 @@ KILLED = {
 MEASURED = re.compile(r"\(measured\)")
 
 
-def write_recipe(folder: Path) -> Path:
-    path = folder / "small.yaml"
-    path.write_text(yaml.safe_dump(KILLED))
+def write_recipe(folder: Path, steps: int | None = None) -> Path:
+    """`steps` for the tunings alone, in place of a few, and with no search."""
+    path, long = folder / "small.yaml", {"tune": {**KILLED["tune"], "train": {**TRAIN, "steps": steps}}, "over": {}}
+    path.write_text(yaml.safe_dump({**KILLED, **(long if steps else {})}))
     return path
 
 
@@ -48,7 +49,6 @@ def in_a_child(words: Sequence[object], die_after: float | None = None) -> bool:
     """A command in a child of this process, which has imported everything; whether it came to its end."""
     child = os.fork()
     if child == 0:
-        os.setsid()  # what it starts dies with it
         with Path(os.devnull).open("w") as nowhere:
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
             os.dup2(nowhere.fileno(), sys.stderr.fileno())
@@ -59,9 +59,20 @@ def in_a_child(words: Sequence[object], die_after: float | None = None) -> bool:
             os._exit(code)
     if die_after is not None:
         time.sleep(die_after)
-        os.killpg(child, signal.SIGKILL)
+        for process in [child, *started_by(child)]:
+            os.kill(process, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     return os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0
+
+
+def started_by(process: int) -> list[int]:
+    """Its children, and theirs."""
+    own = [
+        int(child)
+        for task in Path(f"/proc/{process}/task").iterdir()
+        for child in (task / "children").read_text().split()
+    ]
+    return [*own, *(later for child in own for later in started_by(child))]
 
 
 def report(study: Path) -> str:

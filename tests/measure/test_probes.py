@@ -90,3 +90,23 @@ def test_a_run_takes_probes_from_its_settings(tmp_path, data, capsys):
     seen = [record for record in lines.read(tmp_path / "run" / "metrics.jsonl") if "bits-per-byte" in record]
     assert [record["step"] for record in seen] == [2, 4]
     assert seen[0]["choices/items"] == 3
+
+
+def test_a_run_keeps_the_best_by_a_probe_and_refuses_to_watch_what_nobody_says(tmp_path, data, capsys):
+    from corpora import corpus
+
+    made = corpus(tmp_path / "corpus").folder
+    shape = ["model.layers=1", "model.heads=1", "model.width=16", "model.context=16", "train.precision=fp32"]
+    line = ["pretrain", "--data", made, "--out", tmp_path / "run", *shape, "train.steps=4", "train.batch_rows=4"]
+    asked = ["probe.protocols=bits-per-byte,choices", f"probe.data={data}", "probe.limit=3", "train.learning_rate=9"]
+    assert gpt2lab(*line, *asked, "train.watch=bits_per_byte") == 2
+    said = capsys.readouterr().err
+    assert "nothing says 'bits_per_byte'" in said
+    assert "one of: validation_loss, bits-per-byte, choices/accuracy" in said
+    assert gpt2lab(*line, *asked, "train.watch=bits-per-byte", "train.patience=2") == 2
+    assert "give probe.every as well" in capsys.readouterr().err
+    assert not (tmp_path / "run" / "run.json").exists()
+    assert gpt2lab(*line, *asked, "train.watch=bits-per-byte", "probe.every=1") == 0
+    seen = {record["step"]: record["bits-per-byte"] for record in lines.read(tmp_path / "run" / "metrics.jsonl")}
+    best = files.read_json(tmp_path / "run" / "run.json")["best_step"]
+    assert seen[best] == min(seen.values())

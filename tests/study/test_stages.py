@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -47,8 +49,8 @@ def test_one_command_a_training_makes_the_study_that_one_command_makes(recipe, t
     assert not out.exists()
     assert gpt2lab(*commands[0]) == 0
     assert {folder.name for folder in (out / "runs").iterdir()} == {"base"}
-    for command in reversed(commands[1:]):  # in any order
-        assert gpt2lab(*command) == 0
+    jobs = [subprocess.Popen([sys.executable, "-m", "gpt2lab", *command]) for command in commands[1:]]  # all at once
+    assert [job.wait() for job in jobs] == [0, 0, 0]
     assert {folder.name for folder in (out / "runs").iterdir()} == {"base", "full-seed-1", "full-seed-2", "lora"}
     times = {path: path.stat().st_mtime_ns for path in out.glob("runs/*/run.json")}
     assert gpt2lab("run", recipe, "--out", out) == 0
@@ -60,6 +62,24 @@ def test_seeds_given_by_hand_keep_what_is_there(recipe):
     assert recipes.run_name(mine, "lora", 1) == "lora"
     assert recipes.run_name(mine, "lora", 2) == "lora-seed-2"
     assert recipes.run_name(mine, "full", 1) == "full-seed-1"
+
+
+def test_a_seed_that_was_trained_stays_itself_when_more_are_wanted_or_fewer(recipe, tmp_path):
+    out = tmp_path / "study"
+    assert gpt2lab("run", recipe, "--out", out) == 0
+    begun = {path.name: path.stat().st_ino for path in (out / "runs").iterdir()}
+    changed = {
+        **RECIPE,
+        "variants": {"full": {"method": "full", "seeds": 2}, "lora": {"method": "lora", "seeds": [3, 1]}},
+    }
+    recipe.write_text(yaml.safe_dump(changed))
+    assert gpt2lab("run", recipe, "--out", out) == 0
+    now = {path.name: path.stat().st_ino for path in (out / "runs").iterdir()}
+    assert {name: now[name] for name in begun} == begun
+    assert set(now) - set(begun) == {"lora-seed-3"}
+    variants = of_study(out).variants
+    assert [run.seed for run in variants["full"]] == [1, 2]
+    assert [run.seed for run in variants["lora"]] == [1, 3]
 
 
 @pytest.mark.parametrize("seeds", ["[]", "[1.5]", "[a]"])

@@ -48,6 +48,23 @@ def test_the_first_pattern_that_matches_decides():
     assert found["transformer.h.0.attn.c_attn.weight"] == 1
 
 
+def test_a_group_that_says_nothing_of_freezing_thaws_nothing_and_one_that_does_may():
+    model = language_model()
+    still = GroupSettings(match="transformer.wte.*, transformer.h.0.*", frozen=True)
+    rules = (GroupSettings(match="*.wte.*", frozen=False), GroupSettings(match="*", weight_decay=0.7), still)
+    settings = TrainSettings(steps=1, groups=rules)
+    groups.freeze(model, settings)
+    moving = {name: group for group in groups.split(model, settings) for name in group.parameters}
+    assert "transformer.wte.weight" in moving
+    assert not any(name.startswith("transformer.h.0.") for name in moving)
+    assert {group.weight_decay for group in moving.values()} == {0.7}
+
+
+def test_a_decay_of_ones_own_leaves_the_methods_rate():
+    rules = (GroupSettings(match="*", weight_decay=0.0), GroupSettings(match="*.c_attn.*", rate=16))
+    assert rates(parted(groups=rules))["transformer.h.0.attn.c_attn.weight"] == 16
+
+
 def test_frozen_parameters_take_no_part():
     model = language_model()
     rules = (GroupSettings(match="transformer.wte.*, transformer.h.0.*", frozen=True),)

@@ -279,6 +279,9 @@ class Says:
     [
         ("validation_loss", [5, 3, 4, 4, 4, 4]),
         ("accuracy", [1, 3, 2, 2, 2, 2]),
+        ("perplexity/word", [5, 3, 4, 4, 4, 4]),
+        ("bits-per-byte", [5, 3, 4, 4, 4, 4]),
+        ("choices/accuracy", [1, 3, 2, 2, 2, 2]),
         ("validation_loss", [math.nan, 3, math.nan, 4, 4, 4]),
     ],
 )

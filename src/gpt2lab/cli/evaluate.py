@@ -88,13 +88,12 @@ def evaluate(
         "base": base,
         "train": train,
     }
-    found = [
-        record for model in models for record in measuring.evaluate(model, names, data or "", chosen, device, **options)
-    ]
-    for number, model in enumerate(models):
+    by_model = [measuring.evaluate(model, names, data or "", chosen, device, **options) for model in models]
+    for model, records_of_it in zip(models, by_model):
         if len(models) > 1:
             console.say(f"{model}:")
-        showing.show(found[number * len(names) : (number + 1) * len(names)])
+        showing.show(records_of_it)
+    found = [record for records_of_it in by_model for record in records_of_it]
     console.next_command(_next(models[0], names, data))
     stored = [records.summary(record) for record in found]
     console.result(stored[0] if len(found) == 1 else stored)

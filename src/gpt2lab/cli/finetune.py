@@ -25,6 +25,7 @@ def groups() -> dict[str, str]:
     """The settings of a tuning."""
     own = {"data": "gpt2lab.study.settings:TuneDataSettings", "model": "gpt2lab.model.settings:DropoutSettings"}
     own |= {name: f"gpt2lab.model.settings:{name.title()}Settings" for name in ("lora", "qlora", "prompt", "partial")}
+    own["train"] = "gpt2lab.study.settings:TuneTrainSettings"
     return training.groups(**own, prepare="gpt2lab.text.settings:PrepareSettings")
 
 
@@ -51,8 +52,8 @@ def finetune(
     Example: gpt2lab finetune --base gpt2 --data corpora/news --method lora --task labels --out runs/news lora.rank=8
     """
     from gpt2lab.core import console
-    from gpt2lab.core.settings import merged, read_yaml
-    from gpt2lab.study.settings import TuneSettings, tuning_defaults
+    from gpt2lab.core.settings import read_yaml
+    from gpt2lab.study.settings import TuneSettings
 
     prepare_console(json, quiet)
     values, overrides = only_values(arguments, "one FILE of settings, or none", None)
@@ -64,8 +65,7 @@ def finetune(
         return
     named = given(base, data, local, method, task, device)
     read = read_yaml(Path(values[0]))[0] if values else {}
-    defaults = merged(tuning_defaults(method or read.get("method")), read)
-    chosen = training.settings_of(TuneSettings, place, named, overrides, resume or extend, defaults)
+    chosen = training.settings_of(TuneSettings, place, named, overrides, resume or extend, read)
     from gpt2lab.study import finetune as tuning
     from gpt2lab.study.run_folder import Intent
 
@@ -104,7 +104,10 @@ def _repeat(out: Path, seeds: list[int]) -> None:
     console.table(
         f"{len(seeds)} seeds: {found['watched']}",
         ("seed", "best", "at step", "run"),
-        [(run["seed"], f"{run['best']:.4f}", run["best_step"], run["run"]) for run in found["runs"]],
+        [
+            (run["seed"], "–" if run["best"] is None else f"{run['best']:.4f}", run["best_step"], run["run"])
+            for run in found["runs"]
+        ],
     )
     if found["mean"] is not None:
         console.say(f"mean {found['mean']:.4f}, from {found['lowest']:.4f} to {found['highest']:.4f}")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from gpt2lab.cli.common import Device, Json, OtherTokenizer, Quiet, only_values, prepare_console, verb
-
-if TYPE_CHECKING:
-    pass
 
 Models = Annotated[list[str] | None, typer.Argument(metavar="MODEL... [key.path=value]...", show_default=False)]
 

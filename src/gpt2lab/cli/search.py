@@ -36,7 +36,7 @@ def search(
     """
     from gpt2lab.core import console, settings
     from gpt2lab.core.errors import Interrupted, UserError
-    from gpt2lab.study.settings import SearchSettings, TuneSettings, axis_of, tuning_defaults
+    from gpt2lab.study.settings import SearchSettings, TuneSettings, axis_of
 
     prepare_console(json, quiet)
     _, overrides = only_values(arguments, "no further value", 0)
@@ -48,7 +48,7 @@ def search(
     how = settings.resolve(SearchSettings, overrides=[override.removeprefix("search.") for override in own])
     given = finetune.given(base, data, local, method, task, device)
     rest = [override for override in overrides if override not in own]
-    chosen = training.settings_of(TuneSettings, place, given, rest, False, tuning_defaults(method))
+    chosen = training.settings_of(TuneSettings, place, given, rest, False, {})
     from gpt2lab.study import search as searching
 
     try:

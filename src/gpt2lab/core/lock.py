@@ -16,33 +16,35 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gpt2lab.core import files
+from gpt2lab.core import console, files
 from gpt2lab.core.errors import UserError
 
-_held_here: set[Path] = set()
+_held_here: dict[Path, dict[str, Any]] = {}
 
 
 @contextlib.contextmanager
 def locked(path: Path, wait: bool = False) -> Iterator[None]:
-    """Hold the lock file at `path`; where another process holds it, name it, or `wait` for it."""
+    """Hold the lock file at `path`; where another process holds it, name it and refuse, or `wait` for it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path = path.resolve()
     if path in _held_here:
         raise _taken(path, {"pid": os.getpid(), "command": "this very process"})
     descriptor = _acquire(path, wait)
-    _held_here.add(path)
+    _held_here[path] = _self()
     try:
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(_self()).encode(), 0)
+        os.pwrite(descriptor, json.dumps(_held_here[path]).encode(), 0)
         yield
     finally:
         path.unlink(missing_ok=True)
-        _held_here.discard(path)
+        _held_here.pop(path, None)
         os.close(descriptor)
 
 
 def holder(path: Path) -> dict[str, Any] | None:
     """Who holds the lock file at `path`, without touching it. What a dead process of this machine left is nobody's."""
+    if own := _held_here.get(path.resolve()):
+        return own  # to close the file, once read, would drop the lock
     try:
         found = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
@@ -57,14 +59,17 @@ def _acquire(path: Path, wait: bool) -> int:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
 
         def lock(descriptor: int = descriptor) -> None:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
         try:
             files.tolerate("lock files, so make sure that only one process writes there", lock)
         except (BlockingIOError, PermissionError):
-            holder = _read(descriptor)
-            os.close(descriptor)
-            raise _taken(path, holder) from None
+            taken = _taken(path, _read(descriptor))
+            if not wait:
+                os.close(descriptor)
+                raise taken from None
+            console.say(f"{path.parent}: waiting, for {taken.cause}")
+            fcntl.lockf(descriptor, fcntl.LOCK_EX)
         with contextlib.suppress(FileNotFoundError):
             if path.stat().st_ino == os.fstat(descriptor).st_ino:
                 return descriptor

@@ -207,8 +207,9 @@ def _explain(model: type[Settings], detail: Any, places: dict[KeyPath, str]) -> 
     if detail["type"] == "extra_forbidden":
         group: Any = model
         for key in path[:-1]:
-            group = group.model_fields[key].annotation if isinstance(key, str) else group
-            group = _settings_in(group) or model
+            if isinstance(key, str):
+                annotation = group.model_fields[key].annotation
+                group = _settings_in(annotation) or _settings_in(typing.get_args(annotation)[0])  # one, or a tuple of
         message = _no_such_key(str(path[-1]), group, path[:-1])
     elif detail["type"] == "missing":
         path = _first_required(model, path)

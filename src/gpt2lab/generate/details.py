@@ -12,7 +12,7 @@ from gpt2lab.text.tokenizer import Tokenizer
 
 def details(logits_V: Tensor, number: int, alternatives: int, tokenizer: Tokenizer) -> dict[str, Any]:
     """Surprise is −log2 of the probability: a token that the model was sure of has 0 bits."""
-    log_p_V = logits_V[: tokenizer.size].double().log_softmax(-1)
+    log_p_V = logits_V[: tokenizer.size].cpu().double().log_softmax(-1)  # MPS has no double precision
     likeliest = log_p_V.topk(min(alternatives, len(log_p_V)))
     return {
         **_token(number, float(log_p_V[number]), tokenizer),

@@ -55,9 +55,9 @@ def candidates(logits_BV: Tensor, settings: SamplingSettings) -> tuple[Tensor, T
     logits_BK, ids_BK, total_B1 = logits_BV, None, None
     if 0 < settings.top_k < logits_BV.shape[-1]:
         logits_BK, ids_BK = _likeliest(logits_BV, settings.top_k)
-        total_B1 = logits_BK.double().logsumexp(-1, keepdim=True)
+        total_B1 = _total(logits_BK)
     elif settings.top_p < 1:
-        total_B1 = logits_BV.double().logsumexp(-1, keepdim=True)
+        total_B1 = _total(logits_BV)
         logits_BK, ids_BK = _reaching(logits_BV, settings.top_p, total_B1)
     if settings.top_p < 1 and total_B1 is not None:
         p_BK = (logits_BK - total_B1).exp()
@@ -68,6 +68,12 @@ def candidates(logits_BV: Tensor, settings: SamplingSettings) -> tuple[Tensor, T
         least_B1 = logits_BK.amax(-1, keepdim=True) + math.log(settings.min_p)
         logits_BK = logits_BK.masked_fill(logits_BK < least_B1, -math.inf)
     return logits_BK, ids_BK
+
+
+def _total(logits: Tensor) -> Tensor:
+    """What shares are shares of, as a logarithm; MPS has no double precision."""
+    exact = torch.float32 if logits.device.type == "mps" else torch.float64
+    return logits.to(exact).logsumexp(-1, keepdim=True)
 
 
 def _likeliest(logits_BV: Tensor, count: int) -> tuple[Tensor, Tensor]:

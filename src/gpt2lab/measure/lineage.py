@@ -19,8 +19,7 @@ def base_of(tuned: str | Path) -> str:
         if not about:
             raise UserError("this run began from random weights: it has no base", place=tuned, way_out=NAME_IT)
         base, weights = str(about["path"]), about["weights"]
-    elif adapter.is_file():
-        about = files.read_json(adapter)
+    elif "base" in (about := files.read_json(adapter) if adapter.is_file() else {}):
         base = about["base"] if about.get("on_hub") else str(adapter.parent / about["base"])
         weights = about["base_weights"]
     else:

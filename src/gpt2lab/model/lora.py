@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ from gpt2lab.model.settings import LoraSettings
 
 HEAD = "score."
 ADAPTER = "default"  # PEFT's name for the only one
+FOREIGN = (
+    "rank_pattern", "alpha_pattern", "layers_to_transform", "layer_replication", "exclude_modules", "target_parameters",
+    "trainable_token_indices", "lora_bias", "bias",
+)  # fmt: skip
 PREFIX = "base_model.model."  # of names in PEFT's files
 
 
@@ -27,6 +32,12 @@ def add(model: Any, settings: LoraSettings, seed: int) -> None:
 
     if settings.pissa and settings.dora:
         raise UserError("lora.pissa and lora.dora begin from different weights", way_out="choose one of them")
+    if settings.pissa and settings.rank > (most := _directions(model, _targets(model, settings.targets))):
+        raise UserError(
+            f"lora.rank is {settings.rank}, and PiSSA begins with a matrix's own directions, {most} here at most",
+            place="lora.rank",
+            way_out="a lower rank, or leave lora.pissa out",
+        )
     torch.manual_seed(seed)
     inject_adapter_in_model(_config(model, settings), model)
     for name, parameter in model.named_parameters():
@@ -48,6 +59,10 @@ def _config(model: nn.Module, settings: LoraSettings) -> Any:
         use_dora=settings.dora,
         init_lora_weights="pissa" if settings.pissa else True,
     )
+
+
+def _directions(model: nn.Module, names: list[str]) -> int:
+    return min(min(layer.in_features, layer.out_features) for name in names if (layer := model.get_submodule(name)))  # pyrefly: ignore[no-matching-overload]
 
 
 def _matrices(model: nn.Module) -> dict[str, Tensor]:
@@ -106,10 +121,12 @@ def write(folder: Path, model: GPT2 | GPT2Classifier, settings: LoraSettings, ba
 def load(model: GPT2 | GPT2Classifier, folder: Path) -> None:
     """Put a stored adapter on its base, beside the weights; `merge` puts it into them."""
     stored = files.read_json(folder / "adapter_config.json")
+    if foreign := [key for key in FOREIGN if stored.get(key) not in (None, False, {}, [], "none")]:
+        raise UserError(f"this adapter uses PEFT's {foreign[0]}, which is not read here", place=folder)
     settings = LoraSettings(
         rank=stored["r"],
         alpha=stored["lora_alpha"],
-        targets=tuple(stored["target_modules"]),
+        targets=tuple(_named(model, stored["target_modules"])),
         rslora=stored.get("use_rslora", False),
         dora=stored.get("use_dora", False),
     )
@@ -122,6 +139,13 @@ def load(model: GPT2 | GPT2Classifier, folder: Path) -> None:
     with torch.no_grad():
         for name, tensor in found.items():
             wanted[name].copy_(tensor)
+
+
+def _named(model: nn.Module, wanted: list[str] | str) -> list[str]:
+    """PEFT takes a list of names, or an expression for whole names."""
+    if not isinstance(wanted, str):
+        return wanted
+    return [name for name, _ in model.named_modules() if re.fullmatch(wanted, name)]
 
 
 def merge(model: nn.Module) -> None:

@@ -25,7 +25,10 @@ HEIGHT = 800  # pixels of a report inside a notebook
 class Folder:
     """Goes wherever a path goes."""
 
-    path: Path
+    path: Path  # or text, or another of these
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))
 
     def __fspath__(self) -> str:
         return str(self.path)

@@ -180,10 +180,9 @@ def finetune(
     """
     from gpt2lab.study import finetune as tuning
     from gpt2lab.study.run_folder import Intent
-    from gpt2lab.study.settings import TuneSettings, tuning_defaults
+    from gpt2lab.study.settings import TuneSettings
 
     given = {
-        **tuning_defaults(method),
         "base": address(_source(base)),
         "data": {"source": address(data), "local": None if local is None else address(local)},
         "method": method,

@@ -28,30 +28,20 @@ FAR_FROM_UNTRAINED = 0.5
 BYTES_A_WEIGHT_SAVED = 12  # the weight and AdamW's two numbers
 
 
-def announce(model: nn.Module, plan: Plan, job: Job, team: Team) -> dict[str, Any]:
-    """What will be trained, on what, for how long; the same as plain data."""
-    train, config, block, source = plan.settings, job.config, job.block, job.task.rows
-    rows = plan.last_row or plan.steps * plan.batch_rows
-    passes = source.passes(rows) if isinstance(source, Mixture) else [rows / plan.rows]
-    often = ", ".join(f"{times:.2f}" for times in passes)
-    epochs = f"its sources {often} times" if isinstance(source, Mixture) else f"{often} epochs"
-    amount = f"{counted(plan.batch_rows, 'row')} of {block:,} tokens = {rows * block:,} tokens"
-    if plan.unit == "texts":
-        amount = f"{counted(plan.batch_rows, 'text')} of at most {block:,} tokens"
+def announce(model: nn.Module, plan: Plan, job: Job, team: Team, *, is_open: bool = False) -> dict[str, Any]:
+    """What will be trained, on what, for how long, unless its end `is_open`; the same as plain data."""
+    train, config = plan.settings, job.config
     console.say(f"model: {describe(config)}")
-    console.say(
-        f"training: {counted(plan.steps, 'step')} of {amount} ({epochs}), "
-        f"warm-up {counted(warmup_steps(plan.steps, train), 'step')}, "
-        f"then {train.schedule}"
-    )
+    if is_open:
+        console.say(f"training: as many steps as there is time for in {train.minutes:g} minutes")
+        facts = {}
+    else:
+        facts = amount(plan, job)
     machines = f", {team.size} processes" if team.size > 1 else ""
     console.say(
         f"on {hardware.device_name(plan.device)}{machines}, {plan.precision}, micro-batches of {plan.micro_batch}"
     )
     console.say(f"resume: {_exactness(plan)}")
-    if max(passes) > MANY_EPOCHS:
-        which = "texts of one source" if isinstance(source, Mixture) else "every text"
-        console.warn(f"{which} will be seen {max(passes):,.0f} times: the corpus is small for so many steps")
     parted = groups.split(model, train)
     table = [
         (group.name, group.count(config.vocabulary), f"{group.rate:g}", f"{group.weight_decay:g}") for group in parted
@@ -68,15 +58,40 @@ def announce(model: nn.Module, plan: Plan, job: Job, team: Team) -> dict[str, An
         "parameters": every,
         "trainable": {group.name: group.count(config.vocabulary) for group in parted},
         "in_four_bits": packed,
-        "steps": plan.steps,
-        "warmup_steps": warmup_steps(plan.steps, train),
+        **facts,
         "rows_a_step": plan.batch_rows,
         "micro_batch": plan.micro_batch,
-        "tokens_a_row": block,
-        "tokens": rows * block,
-        "epochs": passes[0] if len(passes) == 1 else passes,
+        "tokens_a_row": job.block,
         "device": hardware.device_name(plan.device),
         "precision": plan.precision,
+    }
+
+
+def has_open_end(train: TrainSettings) -> bool:
+    """Whether the time alone ends it, so that someone must first see how long a step takes."""
+    return bool(train.minutes) and not (train.steps or train.tokens or train.epochs)
+
+
+def amount(plan: Plan, job: Job) -> dict[str, Any]:
+    """For how long, and over what."""
+    train, block, source = plan.settings, job.block, job.task.rows
+    rows, warmup = plan.last_row or plan.steps * plan.batch_rows, warmup_steps(plan.steps, train)
+    passes = source.passes(rows) if isinstance(source, Mixture) else [rows / plan.rows]
+    often = ", ".join(f"{times:.2f}" for times in passes)
+    epochs = f"its sources {often} times" if isinstance(source, Mixture) else f"{often} epochs"
+    step = f"{counted(plan.batch_rows, 'row')} of {block:,} tokens = {rows * block:,} tokens"
+    if plan.unit == "texts":
+        step = f"{counted(plan.batch_rows, 'text')} of at most {block:,} tokens"
+    warm = f"warm-up {counted(warmup, 'step')}, then " if warmup else ""
+    console.say(f"training: {counted(plan.steps, 'step')} of {step} ({epochs}), {warm}{train.schedule}")
+    if max(passes) > MANY_EPOCHS:
+        which = "texts of one source" if isinstance(source, Mixture) else "every text"
+        console.warn(f"{which} will be seen {max(passes):,.0f} times: the corpus is small for so many steps")
+    return {
+        "steps": plan.steps,
+        "warmup_steps": warmup,
+        "tokens": rows * block,
+        "epochs": passes[0] if len(passes) == 1 else passes,
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gpt2lab.core import console, files
+from gpt2lab.core import console, files, lock
 from gpt2lab.core.errors import UserError
 from gpt2lab.study.settings import TuneSettings
 from gpt2lab.text import tokenizer as tokenizers
@@ -45,14 +45,15 @@ def corpus_for(settings: TuneSettings, tokenizer_place: str | Path) -> Corpus:
     out.parent.mkdir(parents=True, exist_ok=True)
     kept = kept_tokenizer(tokenizer, files.home() / "tokenizers" / tokenizer.hash[:16])
     if settings.data.also:
-        return prepare_mixture(sources, out, str(kept), settings.prepare, columns=columns, local=local)
-    return prepare(source, out, str(kept), settings.prepare, columns=columns, local=local)
+        return prepare_mixture(sources, out, str(kept), settings.prepare, columns=columns, local=local, wait=True)
+    return prepare(source, out, str(kept), settings.prepare, columns=columns, local=local, wait=True)
 
 
 def kept_tokenizer(tokenizer: Tokenizer, kept: Path) -> Path:
     """A copy whose address stays the same when the base is reached by another path."""
     if not kept.is_dir():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with files.new_folder(kept) as beside:
-            tokenizer.save(beside)
+        with lock.locked(kept.parent / f".{kept.name}.lock", wait=True):
+            if not kept.is_dir():
+                with files.new_folder(kept) as beside:
+                    tokenizer.save(beside)
     return kept

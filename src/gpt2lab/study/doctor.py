@@ -14,8 +14,8 @@ from gpt2lab.core import console, environment, files, hardware, hub_source
 EXTRAS = {
     "fast": (("fastokens",), "text to ids about ten times faster than tiktoken"),
     "qlora": (("bitsandbytes",), "4-bit base weights for finetune --method qlora"),
-    "track": (("wandb", "tensorboard"), "training curves in W&B or TensorBoard (planned)"),
-    "harness": (("lm-eval", "accelerate"), "any task of lm-evaluation-harness on our engine (planned)"),
+    "track": (("wandb", "tensorboard"), "training curves in W&B or TensorBoard"),
+    "harness": (("lm-eval", "accelerate"), "any task of lm-evaluation-harness on our engine"),
     "synthesize": (("openai",), "data sets written by a large model"),
 }
 

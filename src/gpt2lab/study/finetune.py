@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt2lab.core import console
+from gpt2lab.core.errors import UserError
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.gpt2 import GPT2, GPT2Classifier
 from gpt2lab.model.reading import (
@@ -30,6 +31,7 @@ def finetune(
     settings: TuneSettings, out: Path, intent: Intent, *, dry_run: bool = False, sinks: Sequence[Sink] = ()
 ) -> dict[str, Any]:
     if (found := run_folder.finished(out, settings, intent)) is not None:
+        _refuse_changed(found, settings)
         console.say(f"{out}: already finished with these settings")
         return found
     base = find_model(settings.base)
@@ -60,6 +62,17 @@ def finetune(
         lineage={"path": settings.base, "weights": weights},
     )
     return training.carry_out(settings, out, job, intent, dry_run=dry_run, sinks=sinks)
+
+
+def _refuse_changed(found: dict[str, Any], settings: TuneSettings) -> None:
+    """What a finished run began from may be gone; where it is there, it is what it was."""
+    try:
+        with console.hushed():
+            base = find_model(settings.base)
+            corpus, weights = corpus_for(settings, base), weight_hash(base)
+    except UserError:
+        return
+    run_folder.refuse_changed(found, corpus, {"path": settings.base, "weights": weights})
 
 
 def _config(settings: TuneSettings, base: Path, labels: tuple[str, ...]) -> GPT2Config:

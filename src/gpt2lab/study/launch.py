@@ -1,4 +1,7 @@
-"""Several processes of this very command on one machine, as `torchrun` would start them."""
+"""Processes that this one starts and answers for: several of this very command, as `torchrun` would, or one of another.
+
+They hear of Ctrl-C and SIGTERM through us, once, and have all the time they need to save.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from gpt2lab.core import hardware
 from gpt2lab.core.errors import BAD_INPUT, FAILED, INTERRUPTED, Failed
@@ -48,6 +53,15 @@ def processes(count: int, resume: str) -> None:
         )
 
 
+def to_its_end(words: Sequence[str], **output: Any) -> subprocess.CompletedProcess[str]:
+    """A command of ours in a process of its own. Interrupted meanwhile, we are so too, even if it came to its end."""
+    command, environ = [sys.executable, "-m", "gpt2lab", *words], {**os.environ, LAUNCHER: str(os.getpid())}
+    process = subprocess.Popen(command, env=environ, start_new_session=True, text=True, **output)
+    with _signals_forwarded([process]) as forwarded:
+        said, _ = process.communicate()
+    return subprocess.CompletedProcess(command, INTERRUPTED if forwarded else process.returncode, said)
+
+
 def _start(rank: int, count: int, place: Path) -> subprocess.Popen[bytes]:
     environ = {
         **os.environ,
@@ -73,15 +87,20 @@ def _messages(place: Path, rank: int) -> Path:
 
 
 @contextlib.contextmanager
-def _signals_forwarded(started: list[subprocess.Popen[bytes]]) -> Iterator[None]:
+def _signals_forwarded(started: Sequence[subprocess.Popen[Any]]) -> Iterator[list[int]]:
+    """Which have come, and were passed on."""
+    come: list[int] = []
+
     def forward(number: int, _frame: object) -> None:
+        come.append(number)
         for process in started:
             if process.poll() is None:  # a terminal that was closed is a wish to stop as well
                 process.send_signal(signal.SIGTERM if number == signal.SIGHUP else number)
 
-    before = {number: signal.signal(number, forward) for number in FORWARDED}
+    ours = FORWARDED if threading.current_thread() is threading.main_thread() else ()  # no other thread hears any
+    before = {number: signal.signal(number, forward) for number in ours}
     try:
-        yield
+        yield come
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -91,7 +110,7 @@ def _signals_forwarded(started: list[subprocess.Popen[bytes]]) -> Iterator[None]
                 process.wait()
 
 
-def _first_failure(started: list[subprocess.Popen[bytes]]) -> int | None:
+def _first_failure(started: Sequence[subprocess.Popen[bytes]]) -> int | None:
     """Which process failed first, if any. Once one has, the others have little time left; a stop has all it needs."""
     first, deadline = None, None
     while any(process.poll() is None for process in started):

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from gpt2lab.core import hardware, lines
+from gpt2lab.model.quantised import packed_weights
 from gpt2lab.train import groups
 from gpt2lab.train.plan import Unit
 
@@ -20,13 +21,16 @@ def facts(out: Path, model: nn.Module, vocabulary: int, unit: Unit) -> dict[str,
     every = groups.Group("", dict(model.named_parameters()), 0, 0)
     moving = groups.Group("", {name: p for name, p in every.parameters.items() if p.requires_grad}, 0, 0)
     seconds = {line["step"]: line["seconds"] for line in lines.read(out / "timings.jsonl")}
-    amounts = {line["step"]: line[unit] for line in lines.read(out / "metrics.jsonl")}
-    settled = [step for step in seconds if step > WARM_UP] or list(seconds)
-    rates = [amounts[step] / seconds[step] for step in settled if step in amounts]
+    steps = {line["step"]: line for line in lines.read(out / "metrics.jsonl")}
+    settled = [step for step in seconds if step > WARM_UP and step in steps] or [
+        step for step in seconds if step in steps
+    ]
+    rates = {what: [steps[step][what] / seconds[step] for step in settled] for what in dict.fromkeys((unit, "tokens"))}
     return {
         "parameters": every.count(vocabulary),
         "trainable_parameters": moving.count(vocabulary),
+        "parameters_in_four_bits": packed_weights(model),
         "training_seconds": sum(seconds.values()),
-        f"{unit}_per_second": median(rates) if rates else None,
+        **{f"{what}_per_second": median(found) if found else None for what, found in rates.items()},
         "peak_memory": hardware.peak_memory(next(model.parameters()).device),
     }

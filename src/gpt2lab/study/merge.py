@@ -11,7 +11,7 @@ from gpt2lab.core import console, files
 from gpt2lab.core.errors import UserError
 from gpt2lab.model.gpt2 import GPT2, GPT2Classifier
 from gpt2lab.model.reading import find_model, read_model, read_with_adapter, tokenizer_of, weight_hash
-from gpt2lab.model.writing import default_card, write_model
+from gpt2lab.model.writing import default_card, write_side_files, write_weights
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 ROWS, LENGTH = 8, 64  # of the texts that are compared
@@ -34,10 +34,12 @@ def merge(source: str, out: Path, precision: str = "fp32", into_original: bool =
     if apart.transformer.prompt is not None:
         raise UserError("soft tokens cannot become weights: a prompt-tuned model stays an adapter", place=folder)
     model = read_model(folder, into_original=into_original)
-    write_model(out, model, tokenizer_of(folder), _card(model, source, precision), DTYPES[precision])
-    moved = _moved(apart, read_model(out))
-    facts = {"adapter": weight_hash(folder), "precision": precision, "logits_moved": moved, "weights": weight_hash(out)}
-    files.write_json(out / "gpt2lab.json", {"merged_from": facts})
+    with files.new_folder(out) as beside:
+        write_weights(beside / "model.safetensors", model, DTYPES[precision])
+        write_side_files(beside, model, tokenizer_of(folder), _card(model, source, precision), DTYPES[precision])
+        moved, weights = _moved(apart, read_model(beside)), weight_hash(beside)
+        facts = {"adapter": weight_hash(folder), "precision": precision, "logits_moved": moved, "weights": weights}
+        files.write_json(beside / "gpt2lab.json", {"merged_from": facts})
     console.say(f"merged in fp32, stored in {precision}: logits moved by at most {moved:.1e} of the largest")
     return facts
 

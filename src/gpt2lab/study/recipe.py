@@ -13,7 +13,7 @@ from gpt2lab.core.errors import UserError
 from gpt2lab.core.settings import Positive, Seed, Settings
 from gpt2lab.generate.settings import SamplingSettings
 from gpt2lab.model.settings import ModelSettings
-from gpt2lab.study.settings import Axis, ProbeSettings, SearchSettings, TuneSettings, tuning_defaults
+from gpt2lab.study.settings import Axis, ProbeSettings, SearchSettings, TuneSettings
 from gpt2lab.text.settings import ColumnSettings, PrepareSettings
 from gpt2lab.train.settings import TrainSettings
 
@@ -134,7 +134,11 @@ def seeds_of(recipe: Recipe, variant: str) -> tuple[int, ...]:
 
 def run_name(recipe: Recipe, variant: str, seed: int) -> str:
     """The variant alone, where the recipe wants it once and with this seed."""
-    return variant if seeds_of(recipe, variant) == (seed,) else f"{variant}-seed-{seed}"
+    return variant if seeds_of(recipe, variant) == (seed,) else seeded(variant, seed)
+
+
+def seeded(variant: str, seed: int) -> str:
+    return f"{variant}-seed-{seed}"
 
 
 def tuning(recipe: Recipe, variant: str, base: str) -> TuneSettings:
@@ -143,7 +147,7 @@ def tuning(recipe: Recipe, variant: str, base: str) -> TuneSettings:
     shared = strict.merged(recipe.tune, own)
     columns = recipe.data.model_dump(exclude={"tokenizer"}, exclude_none=True)
     data = strict.merged({"data": columns, "prepare": recipe.prepare.as_dict()}, {"base": base})
-    values = strict.merged(strict.merged(tuning_defaults(shared.get("method")), data), shared)
+    values = strict.merged(data, shared)
     try:
         return strict.resolve(TuneSettings, values=values)
     except UserError as error:

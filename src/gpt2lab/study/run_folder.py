@@ -51,7 +51,9 @@ def is_unfinished(out: Path) -> bool:
     return (out / "run.json").is_file() and files.read_json(out / "run.json")["state"] == "unfinished"
 
 
-def begun(out: Path, settings: AnySettings, corpus: Corpus, intent: Intent) -> dict[str, Any] | None:
+def begun(
+    out: Path, settings: AnySettings, corpus: Corpus, intent: Intent, lineage: dict[str, Any] | None = None
+) -> dict[str, Any] | None:
     """The record of a run that goes on; None where none has begun."""
     if (out / "study.json").is_file():
         raise UserError("a study is here", place=out, way_out="choose another --out")
@@ -61,12 +63,20 @@ def begun(out: Path, settings: AnySettings, corpus: Corpus, intent: Intent) -> d
     if not (intent.resume or intent.extend):
         raise UserError(f"an {stored['state']} run is here", place=out, way_out=resume_command(stored["kind"], out))
     refuse_change(out, settings, intent)
-    for what, now in {"corpus": corpus.hash, "tokenizer": corpus.manifest["tokenizer"]["hash"]}.items():
-        if stored[what] != now:
-            raise UserError(
-                f"the {what} has changed since the run began", place=corpus.folder, way_out="start a new run"
-            )
+    refuse_changed(stored, corpus, lineage)
     return stored
+
+
+def refuse_changed(stored: dict[str, Any], corpus: Corpus, lineage: dict[str, Any] | None) -> None:
+    """What a run began from must be what it was, whatever its path says."""
+    began = {"corpus": stored["corpus"], "tokenizer": stored["tokenizer"]}
+    now = {"corpus": corpus.hash, "tokenizer": corpus.manifest["tokenizer"]["hash"]}
+    if lineage:
+        began["base"], now["base"] = stored["base"]["weights"], lineage["weights"]
+    for what, there in began.items():
+        if there != now[what]:
+            place = lineage["path"] if lineage and what == "base" else corpus.folder
+            raise UserError(f"the {what} has changed since the run began", place=place, way_out="start a new run")
 
 
 def decided(plan: Plan, team: Team) -> dict[str, Any]:

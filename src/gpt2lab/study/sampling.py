@@ -13,6 +13,7 @@ from gpt2lab.generate.generate import generate
 from gpt2lab.generate.settings import SamplingSettings
 from gpt2lab.model.gpt2 import GPT2
 from gpt2lab.text.tokenizer import Tokenizer
+from gpt2lab.train.processes import ALONE, Team
 from gpt2lab.train.settings import Every
 
 
@@ -22,9 +23,12 @@ class Sample:
     prompts: Sequence[str]
     settings: SamplingSettings
     every: Every
+    team: Team = ALONE
 
     @torch.no_grad()
     def __call__(self, model: GPT2, step: int) -> dict[str, Any]:
+        if not self.team.leads:
+            return {}
         texts = [sample.text for sample in generate(model, self.tokenizer, self.prompts, 1, self.settings)]
         for prompt, text in zip(self.prompts, texts):
             console.say(f"step {step:,}: {prompt}{text}".replace("\n", " "))

@@ -18,7 +18,9 @@ import torch
 from gpt2lab.core import console, files, lines, lock
 from gpt2lab.core import settings as strict
 from gpt2lab.core.errors import UserError
+from gpt2lab.model.reading import find_model, weight_hash
 from gpt2lab.study import search_report
+from gpt2lab.study.data import corpus_for
 from gpt2lab.study.finetune import finetune
 from gpt2lab.study.run_folder import Intent
 from gpt2lab.study.settings import Axis, SearchSettings, TuneSettings
@@ -76,7 +78,16 @@ def search(
 def _keep(out: Path, settings: TuneSettings, axes: Sequence[Axis], how: SearchSettings) -> None:
     """A folder holds one search; every point is checked before the first is trained."""
     path = out / "search.json"
+    base = find_model(settings.base)
+    corpus = corpus_for(settings, base)
+    if settings.train.watch.startswith("validation") and "validation" not in corpus.splits:
+        raise UserError(
+            f"trials are compared by {settings.train.watch}, and the corpus has no validation split",
+            place=corpus.folder,
+            way_out="more text, or a larger prepare.validation",
+        )
     wanted = {
+        "made_of": {"base": weight_hash(base), "corpus": corpus.hash},
         "settings": settings.as_dict(),
         "over": {axis.key: axis.text for axis in axes},
         "search": how.as_dict(),
@@ -149,7 +160,7 @@ def _trial(
 
 
 def _train(settings: TuneSettings, run: Path, before: Sequence[Trial], how: SearchSettings) -> str:
-    sinks = [_hopeless(settings.train.watch, before, how)] if how.prune else []
+    sinks = [_hopeless(run, settings.train.watch, before, how)] if how.prune else []
     try:
         finetune(settings, run, Intent(resume=True), sinks=sinks)
     except Pruned:
@@ -162,16 +173,19 @@ def _train(settings: TuneSettings, run: Path, before: Sequence[Trial], how: Sear
     return "finished"
 
 
-def _hopeless(watched: str, before: Sequence[Trial], how: SearchSettings) -> Callable[[dict[str, Any]], None]:
+def _hopeless(
+    run: Path, watched: str, before: Sequence[Trial], how: SearchSettings
+) -> Callable[[dict[str, Any]], None]:
     """Ends a trial whose best look so far is worse than what half of the finished ones had at that step."""
     low = is_low_better(watched)
-    seen: list[float] = []
+    looks = _looks(run, watched)  # of a trial that goes on, also those before its last checkpoint
 
     def look(record: dict[str, Any]) -> None:
         value, step = record.get(watched), record["step"]
-        if value is None:
+        if value is None or not math.isfinite(value):
             return
-        seen.append(value)
+        looks[step] = value
+        seen = [looks[at] for at in looks if at <= step]
         others = sorted(
             (min if low else max)(value for at, value in trial.looks.items() if at <= step)
             for trial in before

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from gpt2lab.core import console, files, lines
+from gpt2lab.core.errors import INTERRUPTED, Interrupted
+from gpt2lab.study import launch
 from gpt2lab.study.settings import resumed
 
 
@@ -16,7 +19,9 @@ def repeat(out: Path, seeds: list[int]) -> dict[str, Any]:
     for seed in seeds:
         run = out / f"seed-{seed}"
         console.say(f"seed {seed}: {run}")
-        code = subprocess.run(_command(out, seed), stdout=subprocess.DEVNULL, check=False).returncode
+        code = launch.to_its_end(_command(out, seed), stdout=subprocess.DEVNULL).returncode
+        if code == INTERRUPTED:
+            raise Interrupted(f"stopped in seed {seed}, saved", shlex.join(["gpt2lab", *sys.argv[1:]]))
         if code:
             raise SystemExit(code)  # it has said why itself
     runs = [_best(out / f"seed-{seed}", seed) for seed in seeds]
@@ -34,7 +39,7 @@ def _command(out: Path, seed: int) -> list[str]:
     words = without_option(without_option(sys.argv[1:], "--seeds"), "--out")
     run = out / f"seed-{seed}"
     goes_on = ["--resume"] if (run / "run.json").is_file() and "--resume" not in words else []
-    return [sys.executable, "-m", "gpt2lab", *words, "--out", str(run), f"train.seed={seed}", *goes_on]
+    return [*words, "--out", str(run), f"train.seed={seed}", *goes_on]
 
 
 def without_option(words: list[str], name: str) -> list[str]:

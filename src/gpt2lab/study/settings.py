@@ -6,8 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import model_validator
+
 from gpt2lab.core.errors import UserError
-from gpt2lab.core.settings import OVERRIDE, Positive, Seed, Settings, read_yaml, resolve
+from gpt2lab.core.settings import (
+    OVERRIDE,
+    NaturalFloat,
+    Positive,
+    PositiveFloat,
+    Probability,
+    Seed,
+    Settings,
+    Share,
+    read_yaml,
+    resolve,
+)
 from gpt2lab.generate.settings import SamplingSettings
 from gpt2lab.model.settings import (
     DropoutSettings,
@@ -22,6 +35,8 @@ from gpt2lab.train.settings import Every, TrainSettings
 
 Method = Literal["full", "lora", "qlora", "prompt", "partial"]
 Task = Literal["text", "labels"]
+# Where nothing else is said: rates that published recipes for GPT-2 use for each method.
+RATES = {"full": 5e-5, "lora": 2e-4, "qlora": 2e-4, "partial": 5e-5, "prompt": 5e-3}
 
 
 class TrackSettings(Settings):
@@ -81,6 +96,38 @@ class RunSettings(Settings):
     track: TrackSettings = TrackSettings()
 
 
+class TuneTrainSettings(TrainSettings):
+    """A training where tunings have defaults of their own."""
+
+    epochs: PositiveFloat | None = None
+    """Times that every row is seen; 3 unless this, steps, tokens or minutes is given."""
+    batch_tokens: Positive | None = None
+    """Tokens of the global batch, rounded down to whole rows."""
+    batch_rows: Positive | None = None
+    """Rows of the global batch, the other way to give it; 16 unless one of the two is given."""
+    learning_rate: PositiveFloat = RATES["full"]
+    """The highest rate; unless given 2e-4 for lora and qlora, and 5e-3 for prompt."""
+    floor: Share = 0.0
+    """The last rate, as a share of the highest."""
+    warmup: NaturalFloat = 0.1
+    """Steps over which the rate rises: a share below 1, a number of steps from 1 on."""
+    weight_decay: NaturalFloat = 0.01
+    """On matrices only; unless given 0 for prompt: soft tokens have no place that they should be drawn to."""
+    beta2: Probability = 0.999
+    """AdamW's memory of their squares."""
+    validate_every: Every = "epoch"
+    """Steps between validations, or `epoch`; 0 validates at the end alone."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ends_and_has_batches(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        lasts = any(given.get(limit) for limit in ("steps", "tokens", "epochs", "minutes"))
+        has_size = given.get("batch_rows") or given.get("batch_tokens")
+        return {**given, **({} if lasts else {"epochs": 3.0}), **({} if has_size else {"batch_rows": 16})}
+
+
 class TuneSettings(Settings):
     kind: Literal["finetune"] = "finetune"
     """What the run does."""
@@ -95,7 +142,7 @@ class TuneSettings(Settings):
     """auto, cpu, cuda, cuda:1 or mps."""
     prepare: PrepareSettings = PrepareSettings()
     model: DropoutSettings = DropoutSettings()
-    train: TrainSettings = TrainSettings()
+    train: TuneTrainSettings = TuneTrainSettings()
     lora: LoraSettings = LoraSettings()
     qlora: QloraSettings = QloraSettings()
     prompt: PromptSettings = PromptSettings()
@@ -103,6 +150,15 @@ class TuneSettings(Settings):
     sample: SampleSettings = SampleSettings()
     probe: ProbeSettings = ProbeSettings()
     track: TrackSettings = TrackSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_method_wants(cls, given: Any) -> Any:
+        method, train = given.get("method"), given.get("train", {})
+        if not isinstance(train, dict) or method not in RATES:
+            return given
+        decay = {"weight_decay": 0.0} if method == "prompt" else {}
+        return {**given, "train": {"learning_rate": RATES[method], **decay, **train}}
 
 
 class SearchSettings(Settings):
@@ -174,18 +230,6 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-# Where nothing else is said: rates that published recipes for GPT-2 use for each method.
-RATES = {"full": 5e-5, "lora": 2e-4, "qlora": 2e-4, "partial": 5e-5, "prompt": 5e-3}
-
-
-def tuning_defaults(method: str | None) -> dict[str, Any]:
-    """Of a tuning, where pretraining has others."""
-    train = {"learning_rate": RATES.get(method or "full", 5e-5), "weight_decay": 0.01, "beta2": 0.999, "floor": 0.0}
-    if method == "prompt":
-        train["weight_decay"] = 0.0  # soft tokens have no place that they should be drawn to
-    return {"train": {**train, "epochs": 3.0, "batch_rows": 16, "validate_every": "epoch", "warmup": 0.1}}
 
 
 AnySettings = RunSettings | TuneSettings

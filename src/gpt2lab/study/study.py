@@ -6,19 +6,18 @@ import json
 import shlex
 import signal
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from gpt2lab.core import console, files, hardware, lines
+from gpt2lab.core import console, files, hardware, lines, lock
 from gpt2lab.core import settings as strict
 from gpt2lab.core.errors import INTERRUPTED, Interrupted, UserError
 from gpt2lab.generate.generate import generate
 from gpt2lab.model.reading import find_model, read_config, read_language_model
-from gpt2lab.study import measuring, report, stages
+from gpt2lab.study import launch, measuring, report, stages
 from gpt2lab.study.pretrain import pretrain
 from gpt2lab.study.recipe import (
     Recipe,
@@ -26,13 +25,14 @@ from gpt2lab.study.recipe import (
     run_name,
     searched_with,
     searches,
+    seeded,
     seeds_of,
     trained,
     tuning,
 )
 from gpt2lab.study.run_folder import Intent
 from gpt2lab.study.search import search
-from gpt2lab.study.settings import CorpusSettings, RunSettings
+from gpt2lab.study.settings import CorpusSettings, RunSettings, resumed
 from gpt2lab.text import tokenizer as tokenizers
 from gpt2lab.text.prepare import prepare
 
@@ -55,16 +55,9 @@ def run(
     chosen = _chosen(recipe, only)
     for wanted in recipe.measures:
         measuring.settings_of(wanted)
-    _keep_recipe(recipe, out)
-    if written is not None:
-        files.write_text(out / "recipe.yaml", written)
-    texts = stages.written(recipe.synthesize, out)
-    base = recipe.base or str(_pretrained(recipe, out, device))
-    ready = stages.with_places(recipe, texts, base, out)
-    if recipe.base is None:
-        measuring.measure(ready, base, Path(base), base, device)
-    elif recipe.untouched:
-        _as_it_is(ready, base, out / "runs" / "untouched", device)
+    with lock.locked(out / ".lock", wait=True):  # one of several jobs does what all need, and the others find it done
+        _keep_recipe(recipe, out, written)
+        ready, base = _begun(recipe, out, device)
     best = _searched(ready, chosen or trained(recipe), base, out, device)
     for variant in chosen:
         if is_untouched(recipe, variant):
@@ -73,6 +66,18 @@ def run(
         for seed in seeds or seeds_of(recipe, variant):
             _tuned(ready, variant, seed, base, best.get(searched_with(recipe, variant) or "", {}), out, device)
     return report.write(out)
+
+
+def _begun(recipe: Recipe, out: Path, device: str) -> tuple[Recipe, str]:
+    """The recipe with the folders of its data, and its base, measured."""
+    texts = stages.written(recipe.synthesize, out)
+    base = recipe.base or str(_pretrained(recipe, out, device))
+    ready = stages.with_places(recipe, texts, base, out)
+    if recipe.base is None:
+        measuring.measure(ready, base, Path(base), base, device)
+    elif recipe.untouched:
+        _as_it_is(ready, base, out / "runs" / "untouched", device)
+    return ready, base
 
 
 def commands(recipe: Recipe, name: str, out: Path, overrides: Sequence[str]) -> list[str]:
@@ -94,7 +99,7 @@ def _chosen(recipe: Recipe, only: str | None) -> list[str]:
     raise UserError(f"there is no variant {only!r}", place="--only", way_out=f"one of: {there}")
 
 
-def _keep_recipe(recipe: Recipe, out: Path) -> None:
+def _keep_recipe(recipe: Recipe, out: Path, written: str | None) -> None:
     path = out / "study.json"
     if (out / "run.json").is_file():
         raise UserError("a run is here, not a study", place=out, way_out="choose another --out")
@@ -103,6 +108,8 @@ def _keep_recipe(recipe: Recipe, out: Path) -> None:
             "a study with other settings is here: " + "; ".join(changed), place=out, way_out="choose another --out"
         )
     files.write_json(path, recipe.as_dict())
+    if written is not None:
+        files.write_text(out / "recipe.yaml", written)
 
 
 def _without_seeds(values: dict[str, Any]) -> dict[str, Any]:
@@ -146,17 +153,20 @@ def _searched(recipe: Recipe, chosen: Sequence[str], base: str, out: Path, devic
 
 def _tuned(recipe: Recipe, variant: str, seed: int, base: str, best: Point, out: Path, device: str) -> None:
     """In a process of its own: its memory is measured alone, and where it fails the study goes on."""
-    name = run_name(recipe, variant, seed)
-    place, settings = out / "runs" / name, tuning(recipe, variant, base)
+    place, settings = _place(recipe, variant, seed, out / "runs"), tuning(recipe, variant, base)
+    name = place.name
     overrides = [*(f"{key}={value}" for key, value in best.items()), f"train.seed={seed}"]
     settings = strict.resolve(type(settings), values={**settings.as_dict(), "device": device}, overrides=overrides)
     written = out / "settings" / f"{name}.yaml"
     files.write_text(written, yaml.safe_dump(settings.as_dict(), sort_keys=False, allow_unicode=True))
     console.say(f"variant {name}: {place}")
+    if lock.holder(place / ".lock"):  # of a study that was killed a moment ago, or another machine's
+        with lock.locked(place / ".lock", wait=True):
+            pass
     goes_on = ["--resume"] if (place / "run.json").is_file() else [str(written)]
-    command = [sys.executable, "-m", "gpt2lab", "finetune", *goes_on, "--out", str(place), "--json"]
     progress = subprocess.DEVNULL if console.is_quiet() else None  # why it failed stands in its last line
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=progress, text=True, check=False)
+    words = ["finetune", *goes_on, "--out", str(place), "--json"]
+    done = launch.to_its_end(words, stdout=subprocess.PIPE, stderr=progress)
     if done.returncode == INTERRUPTED:
         raise Interrupted(f"stopped in {name}, saved", f"gpt2lab run {recipe.name} --out {out}")
     if done.returncode:
@@ -168,6 +178,14 @@ def _tuned(recipe: Recipe, variant: str, seed: int, base: str, best: Point, out:
     (place / "failed.json").unlink(missing_ok=True)
     _samples(recipe, str(place), place, device)
     measuring.measure(recipe, str(place), place, base, device)
+
+
+def _place(recipe: Recipe, variant: str, seed: int, runs: Path) -> Path:
+    """Where this seed was begun already, when the recipe wanted fewer of them or more; or where it belongs now."""
+    for name in (variant, seeded(variant, seed)):
+        if (runs / name / "run.yaml").is_file() and resumed(runs / name).train.seed == seed:
+            return runs / name
+    return runs / run_name(recipe, variant, seed)
 
 
 def _why(done: subprocess.CompletedProcess[str]) -> str:

@@ -105,7 +105,7 @@ def _text_probes(
     settings: AnySettings, corpus: Corpus, held_out: Sequence[Blocks | Documents | Packed], team: Team
 ) -> Sequence[Probe]:
     train, sampling = settings.train, settings.sample
-    sample = Sample(corpus.tokenizer(), sampling.prompts, sampling, sampling.every) if sampling.prompts else None
+    sample = Sample(corpus.tokenizer(), sampling.prompts, sampling, sampling.every, team) if sampling.prompts else None
     looks = [Validate(held_out, train.validate_every, train.validate_tokens, team)] if held_out else []
     return [*looks, *([sample] if sample else [])]
 

@@ -15,7 +15,7 @@ from gpt2lab.core import console, hardware, lock
 from gpt2lab.core.errors import Failed, Interrupted, UserError
 from gpt2lab.model.config import flops_per_token
 from gpt2lab.model.quantised import packed_weights
-from gpt2lab.study import announce, measured, run_folder, trackers
+from gpt2lab.study import announce, measured, probing, run_folder, trackers
 from gpt2lab.study.job import Job
 from gpt2lab.study.run_folder import Intent
 from gpt2lab.study.settings import AnySettings
@@ -39,13 +39,13 @@ def carry_out(
 ) -> dict[str, Any]:
     """Train; the run folder holds everything when this returns."""
     with _team(settings) as (team, device), _says_how_to_go_on(settings, out, team), _alone_in(out, team, dry_run):
-        before = None if dry_run else run_folder.begun(out, settings, job.corpus, intent)
+        before = None if dry_run else run_folder.begun(out, settings, job.corpus, intent, job.lineage)
         model = job.make()
         model.transformer.recompute_activations = settings.train.recompute
         arranged = _arranged(settings, job)
         groups.freeze(model, arranged.train)
         model.to(device)
-        plan = _plan(arranged, job, model, device)
+        plan = _plan(arranged, job, model, device, team)
         plan, facts = (
             _as_decided(plan, before, job, model, out, team, intent) if before else _decide(plan, job, model, out, team)
         )
@@ -115,7 +115,7 @@ def _alone_in(out: Path, team: Team, dry_run: bool) -> Iterator[None]:
         yield
 
 
-def _plan(settings: AnySettings, job: Job, model: nn.Module, device: torch.device) -> Plan:
+def _plan(settings: AnySettings, job: Job, model: nn.Module, device: torch.device, team: Team) -> Plan:
     train, rows, block = settings.train, job.task.rows, job.block
     every = (train.validate_every, train.checkpoint_every, settings.sample.every, settings.probe.every)
     if isinstance(rows, Mixture) and (train.epochs or "epoch" in every):
@@ -124,16 +124,16 @@ def _plan(settings: AnySettings, job: Job, model: nn.Module, device: torch.devic
             place="train",
             way_out="give train.tokens or train.steps, and numbers of steps",
         )
-    if train.patience and not train.validate_every and not settings.sample.every:
-        raise UserError("train.patience needs something to look at", way_out="give train.validate_every as well")
+    probing.refuse_blind_watch(settings, job.task.unit)
     precision = hardware.choose_precision(train.precision, device)
     count = batch_rows(train, block)
     ends = limits(train, rows.rows, count, block)
     steps = min(ends.values()) if ends else 1
     epoch_ends = round(train.epochs * rows.rows) if train.epochs and ends["epochs"] == steps else None
     trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-    fits = memory.micro_batch(job.config, trainable, block, count, train, precision, device, packed_weights(model))
-    micro_batch = fits if train.micro_batch == "auto" else min(train.micro_batch, count)
+    own = -(-count // team.size)  # rows of a step that one process has at most
+    fits = memory.micro_batch(job.config, trainable, block, own, train, precision, device, packed_weights(model))
+    micro_batch = fits if train.micro_batch == "auto" else min(train.micro_batch, own)
     work = (
         flops_per_token(job.config, block)
         if job.task.unit == "tokens" and all(p.requires_grad for p in model.parameters())
@@ -158,11 +158,14 @@ def _plan(settings: AnySettings, job: Job, model: nn.Module, device: torch.devic
 
 def _decide(plan: Plan, job: Job, model: nn.Module, out: Path, team: Team) -> tuple[Plan, dict[str, Any]]:
     """What `auto` and time limits leave open is decided once. What cannot fit is refused before it is tried."""
-    facts = announce.announce(model, plan, job, team)
+    is_open, wanted = announce.has_open_end(plan.settings), plan.steps
+    facts = announce.announce(model, plan, job, team, is_open=is_open)
     packed = facts["in_four_bits"]
     facts |= announce.check_room(job.config, sum(facts["trainable"].values()), plan, job.block, out, packed)
     tried = trial.try_out(model, job.task.objective, job.task.rows, plan)
     plan = _same_for_all(_with_time_limit(replace(plan, micro_batch=tried.micro_batch), tried, team), team)
+    if is_open or plan.steps != wanted:
+        facts |= announce.amount(plan, job)
     facts |= announce.say_trial(tried, job, plan, team)
     if facts["expected_seconds"] > WORTH_VERIFYING and team.leads:
         inspection.verify(job.corpus)

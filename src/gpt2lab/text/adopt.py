@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from gpt2lab.core import console, files
 from gpt2lab.core.errors import UserError
 from gpt2lab.text.corpus import FORMAT, Corpus, open_shard, write_array
+from gpt2lab.text.hub_data import SplitName
+from gpt2lab.text.hub_data import split_of as split_of_name
 from gpt2lab.text.tokenizer import Tokenizer
 
 LLMC_MAGIC = 20240520
 LLMC_HEADER = 256  # int32s
-SplitName = Literal["train", "validation", "test"]
 
 
 def find_shards(data: str) -> list[Path]:
@@ -59,8 +60,7 @@ def adopt(shards: list[Path], out: Path, tokenizer: Tokenizer, wanted: dict[str,
 
 
 def split_of(path: Path) -> SplitName:
-    name = path.name.lower()
-    return "validation" if "val" in name else "test" if "test" in name else "train"
+    return split_of_name(path.name) or "train"
 
 
 def describe(shards: list[Path]) -> dict[str, Any]:

@@ -35,6 +35,11 @@ class Batch:
         """Targets: classes where texts have them, tokens elsewhere."""
         return len(self.labels) if self.labels is not None else int((self.targets != UNSCORED).sum())
 
+    @property
+    def tokens(self) -> int:
+        """What is read, whether it is predicted or not."""
+        return self.ids.size if self.documents is None else int((self.documents >= 0).sum())
+
     def part(self, rows: Integers, length: int | None = None) -> Batch:
         """Some of the rows, as far as the longest of them reaches."""
         return Batch(

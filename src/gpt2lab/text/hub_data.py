@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from gpt2lab.core import hub
 from gpt2lab.core.errors import UserError
@@ -17,7 +17,8 @@ from gpt2lab.text.documents import BadRow, Document, Piece, inline_pieces
 from gpt2lab.text.formats import FileSource
 
 CONVERTED = "refs/convert/parquet"  # where the Hub keeps parquet copies of data sets in other forms
-SPLIT_WORDS = {"validation": r"validation|valid|val|dev", "test": "test", "train": "train"}
+SplitName = Literal["train", "validation", "test"]
+SPLIT_WORDS: dict[SplitName, str] = {"validation": r"validation|valid|val|dev", "test": "test", "train": "train"}
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class HubSource:
         return [file for file in listed if file.path.endswith(".parquet") and file.path.startswith(self.folder)]
 
 
-def split_of(path: str) -> str | None:
+def split_of(path: str) -> SplitName | None:
     """By a word of the file's or folder's name; None where there is none."""
     for split, words in SPLIT_WORDS.items():
         if re.search(rf"(?<![a-z])(?:{words})(?![a-z])", path.lower()):

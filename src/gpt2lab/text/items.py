@@ -74,10 +74,11 @@ def _rows(path: Path, name: str) -> Iterator[Row]:
         from pyarrow import parquet
 
         number = 0
-        for batch in parquet.ParquetFile(path).iter_batches():
-            for values in batch.to_pylist():
-                number += 1
-                yield Row(f"{name}, row {number}", values)
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches():
+                for values in batch.to_pylist():
+                    number += 1
+                    yield Row(f"{name}, row {number}", values)
     elif kind == ".jsonl":
         yield from _lines(path, name)
     elif kind == ".json":

@@ -16,7 +16,7 @@ from gpt2lab.text.settings import PrepareSettings
 
 
 def prepare_mixture(
-    data: Sequence[str], out: Path, tokenizer: str, settings: PrepareSettings, **options: Any
+    data: Sequence[str], out: Path, tokenizer: str, settings: PrepareSettings, *, wait: bool = False, **options: Any
 ) -> Corpus:
     """Each source prepared after the other, with one tokenizer; interrupted and run again, it continues."""
     if len(settings.weights) != len(data):
@@ -30,7 +30,9 @@ def prepare_mixture(
         return _finished(out, wanted)
     staging = out.parent / f".{out.name}.mixing"
     names = [f"{number}-{_plain(address)}" for number, address in enumerate(data)]
-    with lock.locked(out.parent / f".{out.name}.lock"):
+    with lock.locked(out.parent / f".{out.name}.lock", wait):
+        if is_corpus(out):
+            return _finished(out, wanted)
         for name, address in zip(names, data):
             console.say(f"source: {address}")
             prepare(address, staging / "sources" / name, tokenizer, settings, **options)

@@ -7,17 +7,16 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from gpt2lab.core import console
 from gpt2lab.core.errors import UserError
 from gpt2lab.text.columns import Columns
 from gpt2lab.text.documents import BadRow, Document, Piece, Source, inline_pieces
 from gpt2lab.text.formats import FileSource, describe_files
-from gpt2lab.text.hub_data import HubSource
+from gpt2lab.text.hub_data import HubSource, SplitName
 from gpt2lab.text.opening import DECOMPRESSORS, open_binary
 
-SplitName = Literal["train", "validation", "test"]
 Rows = Iterator[Document | BadRow]
 
 
@@ -116,8 +115,9 @@ def _records(path: Path) -> Iterator[Any]:
     if path.suffix == ".parquet":
         from pyarrow import parquet
 
-        for batch in parquet.ParquetFile(path).iter_batches():
-            yield from batch.to_pylist()
+        with parquet.ParquetFile(path) as table:
+            for batch in table.iter_batches():
+                yield from batch.to_pylist()
         return
     with open_binary(path) as file:
         for raw in file:

@@ -42,20 +42,31 @@ def prepare(
     local: Path | None = None,
     workers: int | None = None,
     strict: bool = False,
+    wait: bool = False,
 ) -> Corpus:
-    """The corpus at `out`, made now or found finished from the same source with the same settings."""
+    """The corpus at `out`, made now or found finished from the same source with the same settings.
+
+    Where another process makes it, `wait` for that.
+    """
     held_out = settings.test + (settings.validation if isinstance(settings.validation, float) else 0)
     if held_out >= 1:
         raise UserError(f"validation and test take {held_out:.0%} of the documents, and nothing is left to train on")
     hardware.keep_pages()
-    with lock.locked(out.parent / f".{out.name}.lock"):
-        if shards := find_shards(data):
-            return _adopt(shards, out, tokenizer)
-        source = open_source(data, local, chosen_columns(columns or ColumnSettings()))
-        staging = staging_of(out)
+    shards, staging = find_shards(data), staging_of(out)
+    source = None if shards else open_source(data, local, chosen_columns(columns or ColumnSettings()))
+
+    def finished() -> Corpus:
+        wanted = _wanted(source, settings, tokenizer) if source else _wanted_shards(shards, tokenizer)
+        return _finished(out, wanted)
+
+    if is_corpus(out) and not staging.exists():
+        return finished()  # however many look for it at once
+    with lock.locked(out.parent / f".{out.name}.lock", wait):
         if is_corpus(out):
             shutil.rmtree(staging, ignore_errors=True)
-            return _finished(out, _wanted(source, settings, tokenizer))
+            return finished()
+        if source is None:
+            return adopt(shards, out, tokenizers.load(tokenizer), _wanted_shards(shards, tokenizer))
         count = workers or (hardware.cores() if (source.size or 0) > WORTH_PROCESSES else 1)
         with start(count) as started:
             wanted = _wanted(source, settings, tokenizer)
@@ -70,11 +81,6 @@ def prepare(
 def staging_of(out: Path) -> Path:
     """Where a preparation keeps what it has done until the corpus is whole."""
     return out.parent / f".{out.name}.preparing"
-
-
-def _adopt(shards: list[Path], out: Path, tokenizer: str) -> Corpus:
-    wanted = {"source": describe_shards(shards), "settings": {"tokenizer": tokenizer}}
-    return _finished(out, wanted) if is_corpus(out) else adopt(shards, out, tokenizers.load(tokenizer), wanted)
 
 
 def _begin(
@@ -105,6 +111,10 @@ def _begin(
 
 def _wanted(source: Source, settings: PrepareSettings, tokenizer: str) -> dict[str, Any]:
     return {"source": source.describe(), "settings": _relevant(settings, tokenizer)}
+
+
+def _wanted_shards(shards: list[Path], tokenizer: str) -> dict[str, Any]:
+    return {"source": describe_shards(shards), "settings": {"tokenizer": tokenizer}}
 
 
 def _relevant(settings: PrepareSettings, tokenizer: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ WIDE[[0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F
 
 
 def count_words(texts: Sequence[bytes]) -> list[int]:
-    begins = _word_begins(b" ".join([*texts, b""]))
+    begins = _word_begins(b" ".join([*texts, b"", b""]))  # a text may end within a character: two more to look at
     borders = accumulate((len(text) + 1 for text in texts), initial=0)
     return [int(np.count_nonzero(begins[start:stop])) for start, stop in pairwise(borders)]
 

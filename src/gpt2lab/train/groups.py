@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 
@@ -37,8 +37,7 @@ class Group:
 def freeze(model: nn.Module, settings: TrainSettings) -> None:
     """What a group calls frozen takes no part in training: no gradient, no optimizer state."""
     for name, parameter in model.named_parameters():
-        place = _place(name, settings.groups)
-        if place is not None and settings.groups[place].frozen:
+        if _said(name, settings.groups, "frozen"):
             parameter.requires_grad_(False)
 
 
@@ -61,9 +60,8 @@ def _key(
     name: str, parameter: nn.Parameter, above: int, settings: TrainSettings
 ) -> tuple[str, float, float, Optimizer]:
     matrix = parameter.dim() >= 2
-    place = _place(name, settings.groups)
-    own = settings.groups[place] if place is not None else GroupSettings(match="*")
-    decay = own.weight_decay if own.weight_decay is not None else settings.weight_decay if matrix else 0.0
+    factor, decay = (_said(name, settings.groups, what) for what in ("rate", "weight_decay"))
+    decay = decay if decay is not None else settings.weight_decay if matrix else 0.0
     mover: Optimizer = "muon" if settings.optimizer == "muon" and matrix and BLOCK.search(name) else "adamw"
     highest = settings.muon_rate if mover == "muon" else settings.learning_rate
     layer = _layer(name, above)
@@ -72,13 +70,15 @@ def _key(
         title += f", {_where(layer, above)}"
     if mover == "muon":
         title += ", by Muon"
-    if place is not None:
+    if own := next((group for group in settings.groups if matches(name, group.match) and group.moves_otherwise), None):
         title += f", matching {own.match}"
-    return title, highest * own.rate * settings.layer_decay ** (above - layer), decay, mover
+    return title, highest * (1.0 if factor is None else factor) * settings.layer_decay ** (above - layer), decay, mover
 
 
-def _place(name: str, groups: tuple[GroupSettings, ...]) -> int | None:
-    return next((index for index, group in enumerate(groups) if matches(name, group.match)), None)
+def _said(name: str, groups: tuple[GroupSettings, ...], what: Literal["rate", "weight_decay", "frozen"]) -> Any:
+    """By the first group that matches and says it; None if no one does."""
+    said = (getattr(group, what) for group in groups if matches(name, group.match))
+    return next((value for value in said if value is not None), None)
 
 
 def matches(name: str, patterns: str) -> bool:
@@ -92,7 +92,7 @@ def _refuse_idle_patterns(model: nn.Module, groups: tuple[GroupSettings, ...]) -
             raise UserError(
                 f"no parameter is named like {group.match!r}",
                 place="train.groups",
-                way_out=f"names look like {names[0]}, {names[len(names) // 2]}",
+                way_out=f"`*` stands for anything; names look like {names[0]}, {names[len(names) // 2]}",
             )
 
 

@@ -169,6 +169,7 @@ class _Loop:
                 self.stopping = self.stopping or (stop.asked and self.team.size == 1)
                 if better or self.stopping or self._is_save_due():
                     self._save()
+                    self.mark = time.perf_counter()
                 if self.stopping or self.watch.has_lost_patience:
                     break
 

@@ -85,7 +85,7 @@ def limits(settings: TrainSettings, rows: int | None, rows_a_step: int, block: i
     if settings.tokens:
         found["tokens"] = max(1, settings.tokens // (rows_a_step * block))
     if settings.epochs and rows is not None:
-        found["epochs"] = math.ceil(round(settings.epochs * rows) / rows_a_step)
+        found["epochs"] = max(1, math.ceil(round(settings.epochs * rows) / rows_a_step))
     if not (settings.steps or settings.tokens or settings.epochs or settings.minutes):
         raise UserError(
             "how long to train is not given", way_out="give train.steps, train.tokens, train.epochs or train.minutes"

@@ -108,6 +108,8 @@ def join(device: torch.device) -> Team:
     if size == 1:
         refuse_copies(os.environ)
         return ALONE
+    if device.type == "mps":
+        raise UserError("several processes need a GPU each, or CPUs: MPS is one device", way_out="add --device cpu")
     if not dist.is_initialized():
         gpu = device.type == "cuda"
         if gpu:

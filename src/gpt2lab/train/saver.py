@@ -37,11 +37,15 @@ class Saver:
     def _write(self, step: int, weights: dict[str, Tensor], others: dict[str, Tensor], about: dict[str, Any]) -> None:
         try:
             checkpoint.write(self.folder, step, weights, others, about)
-            self.last_good = step
-            checkpoint.prune(self.folder, self.keep, about["watch"]["best_step"])
         except Exception as error:  # whatever happens to a file, training goes on
             safe = f"the one of step {self.last_good:,} is whole" if self.last_good else "there is none yet"
             console.warn(f"the checkpoint of step {step:,} could not be written ({error}); {safe}; training goes on")
+            return
+        self.last_good = step
+        try:
+            checkpoint.prune(self.folder, self.keep, about["watch"]["best_step"])
+        except OSError as error:
+            console.warn(f"an old checkpoint could not be removed ({error}); training goes on")
 
 
 def _copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -12,12 +12,16 @@ Every = Natural | Literal["epoch"]
 class GroupSettings(Settings):
     match: str
     """Parameters by name, `*` for anything: `transformer.wte.*, transformer.h.0.*`. Commas separate several."""
-    rate: NaturalFloat = 1.0
+    rate: NaturalFloat | None = None
     """The learning rate, as a factor on the run's."""
     weight_decay: NaturalFloat | None = None
     """Instead of the run's."""
-    frozen: bool = False
-    """Leave these as they are."""
+    frozen: bool | None = None
+    """Leave these as they are; or, if false, do not, whatever the method says."""
+
+    @property
+    def moves_otherwise(self) -> bool:
+        return self.rate is not None or self.weight_decay is not None
 
 
 class TrainSettings(Settings):
@@ -58,7 +62,7 @@ class TrainSettings(Settings):
     layer_decay: Share = 1.0
     """Each block's rate is the one above's times this; embeddings are below all blocks."""
     groups: tuple[GroupSettings, ...] = ()
-    """Rates, decay and frozen parameters by name; the first that matches a parameter decides."""
+    """Rates, decay and frozen parameters by name; each is decided by the first that matches a parameter and says it."""
     beta1: Probability = 0.9
     """AdamW's memory of gradients."""
     beta2: Probability = 0.95

@@ -39,7 +39,8 @@ def stop_signals() -> Iterator[Stop]:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         stop.asked = True
-        console.say("stopping after this step; once more to stop at once")
+        # In another thread: this one may be in the middle of a line.
+        threading.Thread(target=console.say, args=("stopping after this step; once more to stop at once",)).start()
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

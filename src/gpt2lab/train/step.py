@@ -27,28 +27,32 @@ class Reading:
         self.step, self.rate, self.loss_scale, self.unit = step, rate, loss_scale, unit
         self._arrived: torch.cuda.Event | None = None
         if is_gpu(numbers.device):
-            self._numbers = torch.empty(numbers.shape, pin_memory=True)
-            self._numbers.copy_(numbers, non_blocking=True)
-            self._arrived = torch.cuda.Event()
-            self._arrived.record()
+            with torch.cuda.device(numbers.device):  # an event listens to the GPU that is current, whichever is ours
+                self._numbers = torch.empty(numbers.shape, pin_memory=True)
+                self._numbers.copy_(numbers, non_blocking=True)
+                self._arrived = torch.cuda.Event()
+                self._arrived.record()
         else:
             self._numbers = numbers
 
     @cached_property
     def numbers(self) -> list[float]:
-        """ΣNLL, Σtargets, who asked to stop, who asked to save, the gradient's norm, whether the step was masked."""
+        """ΣNLL, Σtargets, Σtokens read, who asked to stop and to save, the gradient's norm, whether it was masked."""
         if self._arrived is not None:
             self._arrived.synchronize()
         return self._numbers.tolist()
 
     def values(self) -> dict[str, Any]:
-        nll, targets, _, _, norm, _ = self.numbers
+        nll, targets, read, _, _, norm, _ = self.numbers
         found: dict[str, Any] = {"step": self.step, "loss": nll / max(1.0, targets), "rate": self.rate}
-        return found | {"gradient_norm": norm, self.unit: round(targets)}
+        amounts = (
+            {"tokens": round(targets)} if self.unit == "tokens" else {"texts": round(targets), "tokens": round(read)}
+        )
+        return found | {"gradient_norm": norm, **amounts}
 
     @property
     def skipped(self) -> bool:
-        return bool(self.numbers[5])
+        return bool(self.numbers[6])
 
     @property
     def overflowed(self) -> bool:
@@ -57,11 +61,11 @@ class Reading:
 
     @property
     def stop(self) -> bool:
-        return bool(self.numbers[2])
+        return bool(self.numbers[3])
 
     @property
     def save(self) -> bool:
-        return bool(self.numbers[3])
+        return bool(self.numbers[4])
 
 
 class Stepper:
@@ -82,9 +86,8 @@ class Stepper:
         settings, state = self.plan.settings, self.state
         self.model.train()
         nll = self._gradient(batch, step)
-        sums = torch.stack(
-            [nll, torch.full_like(nll, batch.batch.scored), torch.full_like(nll, stop), torch.full_like(nll, save)]
-        )
+        counts = (batch.batch.scored, batch.batch.tokens, stop, save)
+        sums = torch.stack([nll, *(torch.full_like(nll, count) for count in counts)])
         gradients = state.mover.gradients()
         self.team.add_up([sums, *gradients])
         size = _size(gradients)

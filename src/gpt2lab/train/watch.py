@@ -8,11 +8,12 @@ from typing import Any
 
 from gpt2lab.train.settings import TrainSettings
 
-BETTER_LOW = ("loss", "perplexity", "error")
+BETTER_LOW = ("loss", "perplexity", "error", "bits-per-byte")
 
 
 def is_low_better(key: str) -> bool:
-    return key.endswith(BETTER_LOW)
+    """A probe's key begins with its protocol's family: `perplexity/word`."""
+    return key.partition("/")[0].endswith(BETTER_LOW)
 
 
 @dataclass

@@ -141,7 +141,8 @@ def search(number: int, name: str, found: Mapping[str, Any]) -> Plot | None:
     at = [float(names.index(value)) for value in values] if names else [float(number or 0) for number in numeric]
     series = []
     for colour, state in ((1, "finished"), (5, "pruned"), (2, "diverged"), (4, "out of memory")):
-        chosen = sorted((x, trial["best"], trial) for x, trial in zip(at, trials) if trial["state"] == state)
+        chosen = [(x, trial["best"], trial) for x, trial in zip(at, trials) if trial["state"] == state]
+        chosen.sort(key=lambda shown: shown[:2])
         if chosen:
             labels = [", ".join(f"{k}={v}" for k, v in t["point"].items()) + f": {y:.4g}" for _, y, t in chosen]
             style = "marked" if state == "finished" and len(chosen[0][2]["point"]) == 1 else "dots"

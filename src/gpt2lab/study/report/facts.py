@@ -114,12 +114,16 @@ def _run(folder: Path, variant: str, seed: int | None, missing: list[str]) -> Ru
         seed,
         folder,
         about,
-        read_yaml(folder / "run.yaml")[0] if (folder / "run.yaml").is_file() else {},
+        _settings(folder),
         list(lines.read(folder / "metrics.jsonl")),
         list(_records(folder, missing)),
         list(lines.read(folder / "samples.jsonl")),
         problem,
     )
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    return read_yaml(folder / "run.yaml")[0] if (folder / "run.yaml").is_file() else {}
 
 
 def _records(folder: Path, missing: list[str]) -> Iterator[dict[str, Any]]:
@@ -145,7 +149,8 @@ def _variant_and_seed(folder: Path, recipe: dict[str, Any]) -> tuple[str, int | 
     variants = recipe.get("variants") or {}
     if folder.name in variants:
         seeds = variants[folder.name].get("seeds") or recipe.get("seeds") or [None]
-        return folder.name, seeds[0] if isinstance(seeds, list) else seeds
+        wanted = seeds[0] if isinstance(seeds, list) else seeds
+        return folder.name, _settings(folder).get("train", {}).get("seed", wanted)
     named = SEEDED.fullmatch(folder.name)
     return (named[1], int(named[2])) if named else (folder.name, None)
 
