@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import signal
+import threading
 import time
 
 import pytest
@@ -79,3 +80,27 @@ def test_a_drive_without_locks_is_warned_about_and_used(tmp_path, monkeypatch, c
     with lock.locked(tmp_path / ".lock"):
         pass
     assert "cannot lock files" in capsys.readouterr().err
+
+
+def test_who_asks_about_a_lock_of_its_own_process_does_not_lose_it(tmp_path):
+    """Closing any descriptor of the file would drop every lock that the process has on it."""
+    with lock.locked(tmp_path / ".lock"):
+        assert lock.holder(tmp_path / ".lock")["pid"] == os.getpid()
+        child = os.fork()
+        if child == 0:
+            try:
+                with lock.locked(tmp_path / ".lock"):
+                    os._exit(0)
+            except UserError:
+                os._exit(3)
+        _, status = os.waitpid(child, 0)
+    assert os.WEXITSTATUS(status) == 3
+
+
+def test_who_waits_says_for_whom(tmp_path, capsys):
+    child = child_that_holds(tmp_path / ".lock")
+    threading.Timer(0.5, lambda: os.kill(child, signal.SIGKILL)).start()
+    with lock.locked(tmp_path / ".lock", wait=True):
+        pass
+    os.waitpid(child, 0)
+    assert f"waiting, for another process is writing here: process {child}" in capsys.readouterr().out

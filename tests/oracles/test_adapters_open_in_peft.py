@@ -38,7 +38,17 @@ def tune(place, name, task, method, *more):
     return place / name / "model"
 
 
-@pytest.mark.parametrize("more", [[], ["lora.targets=all", "lora.rank=3"], ["lora.rslora=true"], ["lora.dora=true"]])
+@pytest.mark.parametrize(
+    "more",
+    [
+        [],
+        ["lora.targets=all", "lora.rank=3"],
+        ["lora.rslora=true"],
+        ["lora.dora=true"],
+        ["lora.pissa=true", "lora.rank=3", "lora.targets=all"],
+        ["lora.pissa=true", "lora.rslora=true", "lora.rank=2"],
+    ],
+)
 def test_a_language_model(place, more):
     name = "-".join(["text", *more]).replace("=", "-")
     adapter = tune(place, name, "text", "lora", *more)
@@ -194,4 +204,47 @@ def test_what_cannot_be_tuned_is_one_line_before_training(place, tmp_path, capsy
 def test_a_corpus_without_classes_cannot_make_a_classifier(place, tmp_path, capsys):
     given = ["--base", place / "base", "--data", place / "text", "--method", "full", "--task", "labels"]
     assert gpt2lab("finetune", *given, "--out", tmp_path / "run") == 2
-    assert "at least two classes" in capsys.readouterr().err
+    assert "these texts have no labels" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("method", ["lora", "prompt"])
+def test_an_adapter_on_an_adapter_stands_on_that_one_merged(place, method):
+    """PEFT begins from a whole model, so the run keeps one."""
+    first = tune(place, f"under-{method}", "text", "lora", "lora.targets=all")
+    out, ids = place / f"over-{method}", torch.arange(3, 40)[None]
+    given = ["--base", first, "--data", place / "text", "--method", method, "--out", out]
+    assert gpt2lab("finetune", *given, "train.steps=3", "train.batch_rows=8", "train.precision=fp32") == 0
+    stored = files.read_json(out / "model" / "adapter_config.json")["base_model_name_or_path"]
+    theirs = peft.PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(stored), out / "model")(ids).logits
+    ours = read_language_model(out)(ids)[..., :500]
+    theirs = theirs[:, -ids.shape[1] :]  # after soft tokens, where there are any
+    assert (ours - theirs).abs().max() < 1e-5 * theirs.abs().max()
+    (out / "base").rename(out / "gone")
+    assert gpt2lab("generate", out, "--prompt", "x", "--max-new-tokens", "2") != 0  # it is what the adapter stands on
+
+
+def test_pissa_has_no_more_directions_than_the_matrix(place, tmp_path, capsys):
+    given = ["--base", place / "base", "--data", place / "text", "--method", "lora", "--out", tmp_path / "run"]
+    assert gpt2lab("finetune", *given, "lora.pissa=true", "lora.rank=20") == 2
+    assert (
+        "lora.rank is 20, and PiSSA begins with a matrix's own directions, 16 here at most" in capsys.readouterr().err
+    )
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("key", ["alpha_pattern", "rank_pattern"])
+def test_an_adapter_with_ranks_of_its_own_a_layer_is_refused(place, key, capsys):
+    """To pass over them would be wrong logits in silence."""
+    adapter = tune(place, f"own-{key}", "text", "lora")
+    stored = files.read_json(adapter / "adapter_config.json")
+    files.write_json(adapter / "adapter_config.json", {**stored, key: {"c_attn": 4}})
+    assert gpt2lab("generate", adapter, "--prompt", "x") == 2
+    assert f"this adapter uses PEFT's {key}" in capsys.readouterr().err
+
+
+def test_targets_that_are_an_expression_are_read_as_peft_does(place):
+    adapter = tune(place, "expressed", "text", "lora", "lora.targets=all")
+    ids, expected = torch.arange(3, 40)[None], read_language_model(adapter)
+    stored = files.read_json(adapter / "adapter_config.json")
+    files.write_json(adapter / "adapter_config.json", {**stored, "target_modules": r".*\.(attn|mlp)\.c_(attn|proj|fc)"})
+    assert torch.equal(read_language_model(adapter)(ids), expected(ids))

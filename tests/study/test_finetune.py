@@ -210,3 +210,156 @@ def test_bad_input_is_one_line_before_training(place, tmp_path, capsys, more, me
     if message:
         assert message in capsys.readouterr().err
         assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_a_base_that_changed_at_its_path_is_noticed(place, tmp_path, capsys):
+    base, out = tmp_path / "base", tmp_path / "run"
+    shutil.copytree(place / "base" / "model", base)
+    given = ["--data", place / "text", "--method", "lora", "--out", out, *SHORT]
+    assert gpt2lab("finetune", "--base", base, *given) == 0
+    assert gpt2lab("finetune", "--base", base, *given) == 0
+    assert "already finished" in capsys.readouterr().out
+    shutil.rmtree(base)
+    assert gpt2lab("finetune", "--base", base, *given) == 0  # gone, it cannot have changed
+    other = gpt2lab(
+        "pretrain", "--data", place / "text", "--out", tmp_path / "other", *SHAPE, "train.steps=1", "train.seed=2"
+    )
+    assert other == 0
+    shutil.copytree(tmp_path / "other" / "model", base)
+    run = files.read_json(out / "run.json")
+    for state in ("finished", "unfinished"):
+        files.write_json(out / "run.json", {**run, "state": state})
+        assert gpt2lab("finetune", "--out", out, "--resume") == 2
+        assert "the base has changed since the run began" in capsys.readouterr().err
+
+
+def test_steps_that_were_asked_for_are_all_trained(place, tmp_path):
+    """Three epochs are what is trained where nobody says for how long, and no limit beside one that was given."""
+    given = ["--base", place / "base", "--data", place / "labels", "--task", "labels", "--method", "full"]
+    rows = len(open_corpus(place / "labels").split("train").starts)
+    assert gpt2lab("finetune", *given, "--out", tmp_path / "steps", "train.steps=5", f"train.batch_rows={rows}") == 0
+    assert files.read_json(tmp_path / "steps" / "run.json")["steps"] == 5
+    assert gpt2lab("finetune", *given, "--out", tmp_path / "epochs", f"train.batch_rows={rows}") == 0
+    assert files.read_json(tmp_path / "epochs" / "run.json")["steps"] == 3
+
+
+@pytest.mark.parametrize(
+    ("method", "rate", "decay"), [("full", 5e-5, 0.01), ("qlora", 2e-4, 0.01), ("prompt", 5e-3, 0.0)]
+)
+def test_each_method_has_defaults_of_its_own_wherever_settings_come_from(method, rate, decay):
+    source = TuneDataSettings(source="")
+    train = TuneSettings(base="", data=source, method=method).train
+    assert (train.learning_rate, train.weight_decay, train.epochs, train.batch_rows) == (rate, decay, 3, 16)
+    train = TuneSettings(base="", data=source, method=method, train={"learning_rate": 1.0, "batch_tokens": 64}).train
+    assert (train.learning_rate, train.batch_rows, train.batch_tokens) == (1.0, None, 64)
+
+
+def test_seeds_without_validation_end_with_a_table(place, tmp_path):
+    rows = [json.dumps({"text": text, "label": label}) for text, label in (("one", "a"), ("two", "b"))]
+    (tmp_path / "few.jsonl").write_text("\n".join(rows))
+    given = ["--base", place / "base", "--data", tmp_path / "few.jsonl", "--method", "full", "--task", "labels"]
+    done = fresh(
+        "finetune", *given, "--out", tmp_path / "runs", *SHORT, "prepare.validation=0", "--seeds", "1,2", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    assert [run["best"] for run in last_json(done.stdout)["runs"]] == [None, None]
+
+
+def test_what_the_classes_are_is_said_before_training(place, tmp_path, capsys):
+    labels = ["good", "bad", "good", "bad", "bad", "-1"]
+    rows = [json.dumps({"text": f"text number {number}", "label": label}) for number, label in enumerate(labels)]
+    (tmp_path / "some.jsonl").write_text("\n".join(rows))
+    given = ["--base", place / "base", "--data", tmp_path / "some.jsonl", "--method", "full", "--task", "labels"]
+    assert gpt2lab("finetune", *given, "--out", tmp_path / "run", *SHORT, "prepare.validation=0") == 0
+    said = capsys.readouterr()
+    assert "classes, with their texts to train on: -1 1, bad 3, good 2" in said.out
+    assert "of 3 classes 1 have fewer than two texts to learn from, such as -1" in said.err
+    (tmp_path / "one.jsonl").write_text("\n".join(rows[1:2]))
+    given[3] = tmp_path / "one.jsonl"
+    assert gpt2lab("finetune", *given, "--out", tmp_path / "other", *SHORT, "prepare.validation=0") == 2
+    said = capsys.readouterr().err
+    assert "every text is of the class 'bad'" in said
+    assert "one.jsonl" in said
+
+
+def test_a_class_number_out_of_range_is_one_line(place, tmp_path, capsys):
+    shutil.copytree(place / "labels", tmp_path / "labels")
+    path = next((tmp_path / "labels").rglob("train.labels.npy"))
+    labels = np.load(path)
+    labels[3] = 9
+    np.save(path, labels)
+    given = ["--base", place / "base", "--data", tmp_path / "labels", "--method", "full", "--task", "labels"]
+    assert gpt2lab("finetune", *given, "--out", tmp_path / "run", *SHORT) == 2
+    assert "a text has class 9, and there are 4, counted from 0" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_other_classes_than_the_bases_get_a_new_head_and_that_is_said(place, tmp_path, capsys):
+    assert tune(place, tmp_path / "first", "full", place / "labels", "--task", "labels") == 0
+    rows = [json.dumps({"text": f"text {number}", "label": "ab"[number % 2]}) for number in range(8)]
+    (tmp_path / "two.jsonl").write_text("\n".join(rows))
+    given = ["--base", tmp_path / "first", "--data", tmp_path / "two.jsonl", "--method", "full", "--task", "labels"]
+    capsys.readouterr()
+    assert gpt2lab("finetune", *given, "--out", tmp_path / "second", *SHORT) == 0
+    assert "these are other classes, so it gets a new head" in capsys.readouterr().err
+
+
+def test_documents_and_prompts_that_do_not_fit_are_counted_and_said(place, tmp_path, capsys):
+    long = "a town by the sea " * 60
+    rows = [
+        {"question": long, "answer": "yes"},
+        {"question": "and?", "answer": long},
+        {"question": "so?", "answer": "no"},
+    ]
+    (tmp_path / "asked.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    given = [
+        "--base",
+        place / "base",
+        "--data",
+        tmp_path / "asked.jsonl",
+        "--method",
+        "full",
+        *SHORT,
+        "prepare.validation=0",
+    ]
+    columns = ["data.prompt=question", "data.completion=answer"]
+    assert gpt2lab("finetune", *given, *columns, "--out", tmp_path / "run") == 0
+    said = capsys.readouterr().err
+    assert "longer than 48 tokens, and cut into rows blind to what came before: 2 of 3 documents" in said
+    assert "prompts that fill a row, so that what follows is learned without them: 1 of 3 documents" in said
+
+
+def test_a_decay_of_ones_own_does_not_thaw_what_partial_tuning_freezes(place, tmp_path):
+    rule = 'train.groups=[{"match": "*", "weight_decay": 0}]'
+    assert tune(place, tmp_path / "plain", "partial", place / "text") == 0
+    assert tune(place, tmp_path / "own", "partial", place / "text", rule) == 0
+    moving = [files.read_json(tmp_path / name / "run.json")["trainable_parameters"] for name in ("plain", "own")]
+    assert moving[0] == moving[1]
+
+
+def test_texts_and_their_tokens_a_second_are_recorded(place, tmp_path):
+    assert tune(place, tmp_path / "run", "full", place / "labels", "--task", "labels") == 0
+    record = files.read_json(tmp_path / "run" / "run.json")
+    (line, *_) = lines.read(tmp_path / "run" / "metrics.jsonl")
+    assert record["tokens_per_second"] > record["texts_per_second"] > 0
+    assert line["texts"] == 8 < line["tokens"] <= 8 * 48
+
+
+def test_a_time_to_train_for_is_said_as_such_and_then_as_steps(place, tmp_path, capsys):
+    line = [
+        "pretrain",
+        "--data",
+        place / "text",
+        "--out",
+        tmp_path / "run",
+        *SHAPE,
+        "train.minutes=0.5",
+        "--dry-run",
+        "--json",
+    ]
+    assert gpt2lab(*line) == 0
+    said = capsys.readouterr()
+    facts = last_json(said.out)
+    assert "as many steps as there is time for in 0.5 minutes" in said.err
+    assert facts["steps"] > 1
+    assert f"training: {facts['steps']:,} steps" in said.err

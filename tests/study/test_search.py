@@ -10,7 +10,7 @@ from corpora import corpus
 from gpt2lab.core import files, lines
 from gpt2lab.core.errors import UserError
 from gpt2lab.study import search as searching
-from gpt2lab.study.settings import axis_of
+from gpt2lab.study.settings import SearchSettings, axis_of
 
 SHAPE = ["model.layers=1", "model.heads=1", "model.width=16", "model.context=16"]
 SHORT = ["train.epochs=none", "train.steps=6", "train.batch_rows=8", "train.precision=fp32", "train.validate_every=2"]
@@ -119,3 +119,53 @@ def test_every_point_is_checked_before_the_first_is_trained(place, capsys):
     assert search(place, place / "wrong", "--over", "train.clip=1,-1") == 2
     assert "train.clip" in capsys.readouterr().err
     assert not (place / "wrong" / "trials").exists()
+
+
+def test_a_trial_that_goes_on_remembers_what_it_saw_before(tmp_path):
+    """Its best look is where its checkpoint is, and what was seen since may be worse than half of the others."""
+    how = SearchSettings(prune=True, prune_after=1)
+    other = searching.Trial(1, {}, "", "finished", 5.0, 2, {2: 5.5, 4: 5.0})
+    files.write_text(tmp_path / "metrics.jsonl", lines.encode({"step": 2, "validation_loss": 4.0}))
+    searching._hopeless(tmp_path, "validation_loss", [other], how)({"step": 4, "validation_loss": 6.0})
+    with pytest.raises(searching.Pruned):
+        searching._hopeless(tmp_path / "new", "validation_loss", [other], how)({"step": 4, "validation_loss": 6.0})
+
+
+def test_a_search_on_another_base_at_the_same_path_is_another_search(place, tmp_path, capsys):
+    shutil.copytree(place / "base" / "model", tmp_path / "base")
+    given = ["--base", tmp_path / "base", "--data", place / "corpus", "--method", "full", "--out", tmp_path / "search"]
+    more = ["--over", "train.learning_rate=1e-3", "search.retrain=false"]
+    assert gpt2lab("search", *given, *SHORT, *more) == 0
+    limits = ["train.steps=1", "train.batch_rows=8", "train.seed=2", "train.precision=fp32"]
+    assert gpt2lab("pretrain", "--data", place / "corpus", "--out", tmp_path / "other", *SHAPE, *limits) == 0
+    shutil.rmtree(tmp_path / "base")
+    shutil.copytree(tmp_path / "other" / "model", tmp_path / "base")
+    capsys.readouterr()
+    assert gpt2lab("search", *given, *SHORT, *more) == 2
+    assert "made_of.base" in capsys.readouterr().err
+
+
+def test_without_validation_nothing_is_tried(place, tmp_path, capsys):
+    (tmp_path / "text.txt").write_text("a few words\n\nand some more\n")
+    given = [
+        "--base",
+        place / "base",
+        "--data",
+        tmp_path / "text.txt",
+        "--method",
+        "full",
+        "--out",
+        tmp_path / "search",
+    ]
+    capsys.readouterr()
+    assert gpt2lab("search", *given, *SHORT, "prepare.validation=0", "--over", RATES) == 2
+    assert "the corpus has no validation split" in capsys.readouterr().err
+    assert not (tmp_path / "search" / "trials").exists()
+
+
+def test_a_best_at_the_edge_of_a_grid_is_said(place, tmp_path, capsys):
+    assert search(place, tmp_path / "edge", "--over", "train.learning_rate=1e-4,1e-2", "search.retrain=false") == 0
+    assert (
+        "the best train.learning_rate is the highest that was tried: one beyond it may be better"
+        in capsys.readouterr().out
+    )

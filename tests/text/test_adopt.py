@@ -1,10 +1,13 @@
 """Shards that others tokenised are checked and used as they lie."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from gpt2lab.core.errors import UserError
 from gpt2lab.text import inspection
+from gpt2lab.text.adopt import split_of
 from gpt2lab.text.corpus import open_corpus
 from gpt2lab.text.prepare import prepare
 from gpt2lab.text.settings import PrepareSettings
@@ -90,3 +93,19 @@ def test_a_shard_cut_short_is_named_when_adopted_and_when_opened_later(tmp_path,
         _ = open_corpus(tmp_path / "corpus").split("train").shards
     with pytest.raises(UserError, match="damaged or cut short"):
         prepare(str(shards), tmp_path / "other", tokenizer, PrepareSettings())
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("retrieval_train_000001.bin", "train"),
+        ("latest-000000.npy", "train"),
+        ("contest_train.bin", "train"),
+        ("fineweb_val_000000.bin", "validation"),
+        ("validation.npy", "validation"),
+        ("test_1.bin", "test"),
+        ("shard_000003.npy", "train"),
+    ],
+)
+def test_the_split_is_a_word_of_the_name(name, split):
+    assert split_of(Path(name)) == split

@@ -92,4 +92,4 @@ def test_muon_moves_the_blocks_matrices_alone():
 
 def test_a_pattern_that_matches_nothing_is_a_mistake_that_is_named():
     with pytest.raises(UserError, match=r"like 'h\.7\.\*'"):
-        parted(groups=(GroupSettings(match="h.7.*"),))
+        groups.freeze(language_model(), TrainSettings(steps=1, groups=(GroupSettings(match="h.7.*"),)))

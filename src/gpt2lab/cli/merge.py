@@ -42,5 +42,5 @@ def merge(
     from gpt2lab.study import merge as merging
 
     facts = merging.merge(source, place, precision, into_original)
-    console.next_command(f"gpt2lab evaluate {place} --data FILE")
+    console.next_command(f"gpt2lab evaluate {place} {'--protocol labels ' if facts['labels'] else ''}--data FILE")
     console.result({"model": str(place), **facts})

@@ -57,11 +57,18 @@ def search(
         raise Interrupted(f"the search was interrupted ({stopped.saved})", training.this_command()) from None
     watched = found["watched"]
     rows = [
-        (trial["number"], *trial["point"].values(), trial["state"], trial["best"], trial["best_step"])
+        (trial["number"], *trial["point"].values(), trial["state"], _short(trial["best"]), trial["best_step"])
         for trial in found["trials"]
     ]
     console.table("trials", ("trial", *(axis.key for axis in axes), "ended", f"best {watched}", "at step"), rows)
+    for axis in axes:
+        if edge := searching.edge(axis, found["trials"], found["best"]):
+            console.say(f"the best {axis.key} is the {edge} that was tried: one beyond it may be better")
     if "retrained" in found:
-        console.say(f"with a fresh seed: {watched} {found['retrained']['best']} ({place / 'best'})")
+        console.say(f"with a fresh seed: {watched} {_short(found['retrained']['best'])} ({place / 'best'})")
         console.next_command(finetune.next_verb(str(place / "best"), chosen.task))
     console.result({"out": str(place), **found})
+
+
+def _short(value: float | None) -> str:
+    return "–" if value is None else f"{value:.5g}"

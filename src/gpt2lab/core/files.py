@@ -7,6 +7,7 @@ Everything the project writes passes through here, so this is also where the fau
 from __future__ import annotations
 
 import contextlib
+import difflib
 import errno
 import hashlib
 import json
@@ -108,6 +109,13 @@ def rename(source: Path, target: Path) -> None:
     """In one step, and on disk when it returns."""
     _rename(source, target)
     flush_folder(target.parent)
+
+
+def like(path: Path) -> str | None:
+    """For who mistyped a path: what there is instead."""
+    there = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    close = difflib.get_close_matches(path.name, there, n=1)
+    return f"did you mean {path.parent / close[0]}?" if close else None
 
 
 def remove_leftovers(path: Path) -> None:

@@ -36,6 +36,8 @@ def measure_forgetting(names: Sequence[str], bench: Bench) -> list[dict[str, Any
 
 
 def data_of_forgetting(name: str, bench: Bench) -> dict[str, Any]:
+    if bench.base:
+        lineage.refuse_another(bench.base, bench.source)
     texts = bench.texts
     about = {"path": bench.data, "hash": texts.hash, "split": texts.split, "form": texts.form}
     return {**about, "beside": _about_base(bench)["base"]["weights"]}

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gpt2lab.core import console
 from gpt2lab.core.errors import UserError
 from gpt2lab.measure.settings import DataSettings
 from gpt2lab.measure.texts import choose_split
@@ -59,12 +60,21 @@ def class_numbers(labels: Iterable[str | int], names: Sequence[str], place: obje
     found: dict[str | int, int]
     if all(str(label) in by_name for label in different):
         found = {label: by_name[str(label)] for label in different}
-    elif all(number is not None for number in numbers) and not any(str(label) in by_name for label in different):
+    elif all(number is not None for number in numbers) and (
+        _are_numbers(names) or not any(str(label) in by_name for label in different)
+    ):
         first = _counted_from([number for number in numbers if number is not None], names, place)
+        if first and _are_numbers(names):
+            console.say(f"labels count from 1 here, and the model's classes from 0: 1 is {names[0]}")
         found = {label: number - first for label, number in zip(different, numbers) if number is not None}
     else:
         raise _unknown(next(label for label in different if str(label) not in by_name), names, place)
     return np.array([found[label] for label in labels], np.int64)
+
+
+def _are_numbers(names: Sequence[str]) -> bool:
+    """Classes that were only counted, from 0."""
+    return list(names) == [str(number) for number in range(len(names))]
 
 
 def _counted_from(numbers: Sequence[int], names: Sequence[str], place: object) -> int:

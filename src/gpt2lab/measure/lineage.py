@@ -11,19 +11,19 @@ from gpt2lab.model.reading import find_model, weight_hash
 NAME_IT = "name it with --base MODEL"
 
 
+def refuse_another(base: str, tuned: str | Path) -> None:
+    """What a model forgot is what its own base knew; where nothing says which that is, anyone's word is taken."""
+    try:
+        _, weights = _named(tuned)
+    except UserError:
+        return
+    if weight_hash(find_model(base)) != weights:
+        raise UserError(f"{tuned} was tuned from another model", place=f"--base {base}", way_out="leave --base out")
+
+
 def base_of(tuned: str | Path) -> str:
     """A place that can be read, with the very weights that were tuned."""
-    run, adapter = Path(tuned) / "run.json", find_model(tuned) / "gpt2lab.json"
-    if run.is_file():
-        about = files.read_json(run).get("base")
-        if not about:
-            raise UserError("this run began from random weights: it has no base", place=tuned, way_out=NAME_IT)
-        base, weights = str(about["path"]), about["weights"]
-    elif "base" in (about := files.read_json(adapter) if adapter.is_file() else {}):
-        base = about["base"] if about.get("on_hub") else str(adapter.parent / about["base"])
-        weights = about["base_weights"]
-    else:
-        raise UserError("nothing here says which base this model was tuned from", place=tuned, way_out=NAME_IT)
+    base, weights = _named(tuned)
     try:
         found = find_model(base)
     except UserError as error:
@@ -31,3 +31,17 @@ def base_of(tuned: str | Path) -> str:
     if weight_hash(found) != weights:
         raise UserError(f"the model at {base} has other weights than the base that was tuned", place=tuned)
     return base
+
+
+def _named(tuned: str | Path) -> tuple[str, str]:
+    """The base's place and the hash of its weights."""
+    run, adapter = Path(tuned) / "run.json", find_model(tuned) / "gpt2lab.json"
+    if run.is_file():
+        about = files.read_json(run).get("base")
+        if not about:
+            raise UserError("this run began from random weights: it has no base", place=tuned, way_out=NAME_IT)
+        return str(about["path"]), about["weights"]
+    about = files.read_json(adapter) if adapter.is_file() else {}
+    if "base" not in about:
+        raise UserError("nothing here says which base this model was tuned from", place=tuned, way_out=NAME_IT)
+    return about["base"] if about.get("on_hub") else str(adapter.parent / about["base"]), about["base_weights"]

@@ -19,6 +19,7 @@ KINDS = {
     "labels": "accuracy",
     "forgetting": "nats a token above the base",
 }
+CLASSES_SHOWN = 20
 SHARES = ("accuracy", "accuracy_normalised", "accuracy_per_token")
 COLUMNS = ("protocol", "what", "value", "95 % interval", "better", "of")
 
@@ -28,6 +29,7 @@ def show(found: Sequence[Mapping[str, Any]]) -> None:
         console.say(f"split: {', '.join(sorted(splits))}")
     console.table("", COLUMNS, [row for record in found for row in rows(record)])
     for record in found:
+        _show_classes(record)
         if record.get("wording"):
             console.say(f"{record['protocol']}: {record['wording']}")
         if record.get("interval") is None and record.get("interval_note"):
@@ -39,6 +41,15 @@ def show(found: Sequence[Mapping[str, Any]]) -> None:
             console.say(f"{kind}: {line.model} {_number(line.field, line.value)} ({line.field}, {line.source})")
 
 
+def _show_classes(record: Mapping[str, Any]) -> None:
+    """Each class, where there are not too many to look at; the record holds all, and who is taken for whom."""
+    classes = record.get("classes") or ()
+    if 0 < len(classes) <= CLASSES_SHOWN:
+        scores = ("precision", "recall", "f1")
+        shown = [(one["name"], one["support"], *(f"{one[score]:.2%}" for score in scores)) for one in classes]
+        console.table("", ("class", "texts", *scores), shown)
+
+
 def rows(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
     protocol = record["protocol"]
     if "metrics" in record:
@@ -46,6 +57,8 @@ def rows(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
     shares = [name for name in SHARES if isinstance(record.get(name), float)]
     if shares:
         made = [(name.replace("_", " "), record[name], record.get(f"{name}_interval"), "higher") for name in shares]
+        if isinstance(record.get("macro_f1"), float):
+            made.append(("macro F1", record["macro_f1"], None, "higher"))
         if isinstance(record.get("perplexity"), float):
             made.append(("perplexity of a word", record["perplexity"], None, "lower"))
     else:
@@ -78,7 +91,7 @@ def _of_harness(record: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _number(what: str, value: float) -> str:
-    if what.startswith("accuracy"):
+    if what.startswith(("accuracy", "macro")):
         return f"{value:.2%}"
     return f"{value:.4f}" if abs(value) < 100 else f"{value:,.2f}"
 

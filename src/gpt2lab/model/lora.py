@@ -62,7 +62,7 @@ def _config(model: nn.Module, settings: LoraSettings) -> Any:
 
 
 def _directions(model: nn.Module, names: list[str]) -> int:
-    return min(min(layer.in_features, layer.out_features) for name in names if (layer := model.get_submodule(name)))  # pyrefly: ignore[no-matching-overload]
+    return min(min(model.get_parameter(f"{name}.weight").shape) for name in names)
 
 
 def _matrices(model: nn.Module) -> dict[str, Tensor]:
@@ -150,6 +150,14 @@ def _named(model: nn.Module, wanted: list[str] | str) -> list[str]:
 
 def merge(model: nn.Module) -> None:
     """The adapters' product is added to the weights, in their precision, and the adapters go; a plain model stays."""
+    if hasattr(model, "peft_config"):
+        _merge_layers(model)
+        del model.peft_config
+    for parameter in model.parameters():
+        parameter.requires_grad_(True)
+
+
+def _merge_layers(model: nn.Module) -> None:
     from peft.tuners.lora import LoraLayer
 
     for name, module in list(model.named_modules()):
@@ -157,10 +165,6 @@ def merge(model: nn.Module) -> None:
             module.merge()  # pyrefly: ignore[not-callable, missing-attribute]
             parent = model.get_submodule(name.rpartition(".")[0])
             setattr(parent, name.rpartition(".")[2], module.get_base_layer())
-    if hasattr(model, "peft_config"):
-        del model.peft_config
-    for parameter in model.parameters():
-        parameter.requires_grad_(True)
 
 
 def _config_of(model: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -100,7 +101,11 @@ def _base_of(folder: Path) -> str | Path:
         return files.read_json(folder / "adapter_config.json")["base_model_name_or_path"]
     base = about["base"] if about.get("on_hub") else folder / about["base"]
     if weight_hash(find_model(base)) != about["base_weights"]:
-        raise UserError("the adapter's base has other weights than the one it was tuned on", place=base)
+        raise UserError(
+            "the adapter's base has other weights than the one it was tuned on",
+            place=os.path.normpath(base),
+            way_out="put the base back that it was tuned on, or tune again",
+        )
     return base
 
 
@@ -130,11 +135,14 @@ def find_model(source: str | Path) -> Path:
     path = Path(source)
     if (path / "run.json").is_file():
         if not (path / "model").is_dir():
-            raise UserError("this run has no model yet", place=path, way_out=f"gpt2lab pretrain --resume --out {path}")
+            kind = files.read_json(path / "run.json").get("kind", "pretrain")
+            raise UserError("this run has no model yet", place=path, way_out=f"gpt2lab {kind} --resume --out {path}")
         return path / "model"
     if path.exists():
         return path
     name = str(source)
+    if path.parent != Path() and (meant := files.like(path)):  # a folder here rather than someone's on the Hub
+        raise UserError("there is no such model folder", place=path, way_out=meant)
     if not hub.looks_like_repository(name):
         raise UserError("there is no such model folder", place=path, way_out="check the path, or name a Hub model")
     repository = HUB_NAMES.get(name, name)

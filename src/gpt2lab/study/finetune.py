@@ -37,7 +37,12 @@ def finetune(
     base = find_model(settings.base)
     corpus = corpus_for(settings, base)
     config = _config(settings, base, tasks.class_names(corpus) if settings.task == "labels" else ())
-    block = block_of(settings, config.context - methods.soft_tokens(settings))
+    window = config.context - (soft := methods.soft_tokens(settings))
+    block = block_of(settings, window)
+    if soft:
+        console.say(
+            f"{console.counted(soft, 'soft token')} of the model's {config.context:,} leave {window:,} to a text"
+        )
     task = (
         tasks.labels(settings, corpus, block)
         if settings.task == "labels"
@@ -57,10 +62,12 @@ def finetune(
         block,
         task,
         make,
-        methods.writer(settings, tokenizer, base, weights),
+        methods.writer(settings, tokenizer, base),
         groups=methods.groups(settings, config),
         lineage={"path": settings.base, "weights": weights},
     )
+    if settings.task == "text" and settings.data.label:
+        console.warn("data.label has no effect on running text; --task labels learns classes")
     return training.carry_out(settings, out, job, intent, dry_run=dry_run, sinks=sinks)
 
 
@@ -77,7 +84,11 @@ def _refuse_changed(found: dict[str, Any], settings: TuneSettings) -> None:
 
 def _config(settings: TuneSettings, base: Path, labels: tuple[str, ...]) -> GPT2Config:
     config = read_config(base)
-    return replace(config, labels=labels) if settings.task == "labels" else config
+    if settings.task == "text":
+        return config
+    if config.labels and config.labels != labels:
+        console.warn(f"the base tells {', '.join(config.labels)} apart; these are other classes, so it gets a new head")
+    return replace(config, labels=labels)
 
 
 def _model(settings: TuneSettings, base: Path, config: GPT2Config) -> GPT2 | GPT2Classifier:

@@ -41,7 +41,7 @@ def merge(source: str, out: Path, precision: str = "fp32", into_original: bool =
         facts = {"adapter": weight_hash(folder), "precision": precision, "logits_moved": moved, "weights": weights}
         files.write_json(beside / "gpt2lab.json", {"merged_from": facts})
     console.say(f"merged in fp32, stored in {precision}: logits moved by at most {moved:.1e} of the largest")
-    return facts
+    return {**facts, "labels": list(model.config.labels)}
 
 
 @torch.inference_mode()

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from gpt2lab.core import files, hardware
+from gpt2lab.core import console, files, hardware
 from gpt2lab.core.errors import UserError
 from gpt2lab.model import lora, partial, prompt, quantised
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.gpt2 import GPT2, GPT2Classifier
-from gpt2lab.model.reading import ABOUT
+from gpt2lab.model.reading import ABOUT, read_model, weight_hash
 from gpt2lab.model.writing import write_model, write_side_files
 from gpt2lab.study.settings import TuneSettings
 from gpt2lab.text.tokenizer import Tokenizer
@@ -58,6 +58,12 @@ def apply(settings: TuneSettings, model: AnyModel, tokenizer: Tokenizer | None) 
     if settings.method == "qlora":
         _refuse_what_packed_weights_cannot(settings)
         quantised.quantise(model, settings.qlora)
+    if settings.method == "partial" and settings.partial.top == "head" and settings.task == "text":
+        raise UserError(
+            "a language model's head is its embedding, which partial tuning freezes",
+            place="partial.top",
+            way_out="partial.top=blocks",
+        )
     if settings.method in LOW_RANK:
         lora.add(model, settings.lora, settings.train.seed)
     if settings.method == "prompt":
@@ -78,24 +84,36 @@ def _refuse_what_packed_weights_cannot(settings: TuneSettings) -> None:
         )
 
 
-def writer(settings: TuneSettings, tokenizer: Tokenizer, base: Path, base_hash: str) -> Writer:
-    about: dict[str, Any] = {"base": str(base), "base_weights": base_hash}
-    if settings.method == "qlora":
-        about["quantised"] = quantised.about(settings.qlora)
+def writer(settings: TuneSettings, tokenizer: Tokenizer, base: Path) -> Writer:
     if settings.method in LOW_RANK:
-        return _adapter(lambda folder, model: lora.write(folder, model, settings.lora, str(base)), tokenizer, about)
+        packed = {"quantised": quantised.about(settings.qlora)} if settings.method == "qlora" else {}
+        return _adapter(lambda folder, model, on: lora.write(folder, model, settings.lora, on), tokenizer, base, packed)
     if settings.method == "prompt":
-        return _adapter(lambda folder, model: prompt.write(folder, model, str(base)), tokenizer, about)
+        return _adapter(prompt.write, tokenizer, base, {})
     return lambda folder, model: write_model(folder, model, tokenizer)
 
 
-def _adapter(write: Writer, tokenizer: Tokenizer, about: dict[str, Any]) -> Writer:
+def _adapter(
+    write: Callable[[Path, AnyModel, str], None], tokenizer: Tokenizer, base: Path, about: dict[str, Any]
+) -> Writer:
     """PEFT's files, and what we need to find the base again."""
 
     def written(folder: Path, model: AnyModel) -> None:
+        on = _whole(base, folder.parent / "base", tokenizer)
         with files.new_folder(folder) as beside:
-            write(beside, model)
-            files.write_json(beside / ABOUT, {**about, "base": os.path.relpath(about["base"], folder)})
+            write(beside, model, str(on))
+            place = {"base": os.path.relpath(on, folder), "base_weights": weight_hash(on)}
+            files.write_json(beside / ABOUT, {**about, **place})
             write_side_files(beside, model, tokenizer)
 
     return written
+
+
+def _whole(base: Path, merged: Path, tokenizer: Tokenizer) -> Path:
+    """The base; where that is an adapter itself, merged into a model of its own: PEFT begins from nothing less."""
+    if not (base / "adapter_config.json").is_file():
+        return base
+    if not merged.is_dir():
+        console.say(f"the base is an adapter: {merged.resolve()} is that adapter merged, which the new one stands on")
+        write_model(merged, read_model(base), tokenizer)
+    return merged.resolve()

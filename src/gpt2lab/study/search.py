@@ -216,6 +216,16 @@ def _best(trials: Sequence[Trial], watched: str) -> Trial:
     return min(trials, key=lambda trial: (sign * (trial.best or 0.0), trial.number))
 
 
+def edge(axis: Axis, trials: Sequence[dict[str, Any]], best: dict[str, Any]) -> str | None:
+    """Whether the best of an axis of numbers is the lowest or the highest that was tried."""
+    if not (axis.values and axis.is_number):
+        return None
+    tried, own = [float(trial["point"][axis.key]) for trial in trials], float(best["point"][axis.key])
+    if min(tried) == max(tried):
+        return None
+    return "lowest" if own == min(tried) else "highest" if own == max(tried) else None
+
+
 def _retrain(settings: TuneSettings, best: Trial, how: SearchSettings, out: Path) -> dict[str, Any]:
     """Chosen by its luck with one seed, the winner is judged by another."""
     seed = settings.train.seed + how.fresh_seed

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gpt2lab.core import console
 from gpt2lab.core.errors import UserError
 from gpt2lab.measure import labels as class_labels
@@ -25,6 +27,8 @@ from gpt2lab.train.plan import Unit
 from gpt2lab.train.processes import Team
 from gpt2lab.train.validation import Validate, ValidateLabels
 
+CLASSES_SHOWN = 8
+
 
 @dataclass(frozen=True)
 class Task:
@@ -40,11 +44,13 @@ def text(settings: AnySettings, corpus: Corpus, block: int, kind: str = "blocks"
     make = kind_of_rows(corpus, kind, block)
     held_out = [make(source.split("validation")) for source in corpus.sources if "validation" in source.splits]
     look = probing.looker(settings.probe, corpus.tokenizer(), block)
+    rows = _to_train_on(corpus, make)
+    _say_what_is_cut(rows, block)
     return Task(
-        _to_train_on(corpus, make),
+        rows,
         language_modelling,
         lambda team: [*_text_probes(settings, corpus, held_out, team), *([look(team)] if look else [])],
-        lambda out, model: _measure(out, model, corpus, block),
+        lambda out, model: _measure(out, model, corpus, block, as_trained=isinstance(rows, Blocks | Mixture)),
         "tokens",
     )
 
@@ -54,8 +60,11 @@ def labels(settings: AnySettings, corpus: Corpus, block: int) -> Task:
     if settings.probe.protocols:
         raise UserError("probes measure language models, and this is a classifier", place="probe.protocols")
     rows = Labelled(corpus.split("train"), block)
+    _check_classes(corpus)
     if rows.truncated:
-        console.say(f"{console.counted(rows.truncated, 'text')} of {rows.rows:,} are cut to {block} tokens")
+        console.warn(
+            f"longer than {block} tokens and cut there: {console.counted(rows.truncated, 'text')} of {rows.rows:,}"
+        )
     held_out = Labelled(corpus.split("validation"), block) if "validation" in corpus.splits else None
     every = settings.train.validate_every
     return Task(
@@ -69,13 +78,46 @@ def labels(settings: AnySettings, corpus: Corpus, block: int) -> Task:
 
 def class_names(corpus: Corpus) -> tuple[str, ...]:
     names = tuple(str(name) for name in corpus.manifest.get("labels") or ())
-    if len(names) < 2:
+    if not names:
         raise UserError(
-            f"a classifier needs at least two classes, and the corpus has {len(names)}",
-            place=corpus.folder,
-            way_out="say which column holds them when preparing: data.label=COLUMN",
+            "these texts have no labels",
+            place=_source(corpus),
+            way_out="say which column holds them: data.label=COLUMN",
+        )
+    if len(names) == 1:
+        raise UserError(
+            f"every text is of the class {names[0]!r}, and a classifier needs at least two",
+            place=_source(corpus),
+            way_out="texts of other classes as well, or another column: data.label=COLUMN",
         )
     return names
+
+
+def _source(corpus: Corpus) -> str:
+    return str(corpus.manifest["source"].get("data", corpus.folder))
+
+
+def _check_classes(corpus: Corpus) -> None:
+    """What the labels are is said before training: a number that is none, or the wrong column, shows here."""
+    names = class_names(corpus)
+    for split in corpus.splits:
+        numbers = np.asarray(corpus.split(split).of_documents("labels"))
+        if len(numbers) and not (numbers.min() >= 0 and numbers.max() < len(names)):
+            wrong = int(numbers.min() if numbers.min() < 0 else numbers.max())
+            raise UserError(
+                f"a text has class {wrong}, and there are {len(names)}, counted from 0",
+                place=f"{corpus.folder}, {split}",
+                way_out="prepare the corpus again",
+            )
+    counts = np.bincount(np.asarray(corpus.split("train").of_documents("labels")), minlength=len(names))
+    shown = [f"{name} {count:,}" for name, count in zip(names, counts)][:CLASSES_SHOWN]
+    more = f" and {len(names) - CLASSES_SHOWN} more" if len(names) > CLASSES_SHOWN else ""
+    console.say(f"classes, with their texts to train on: {', '.join(shown)}{more}")
+    if rare := [name for name, count in zip(names, counts) if count < 2]:
+        shown = ", ".join(rare[:CLASSES_SHOWN])
+        console.warn(
+            f"of {len(names):,} classes {len(rare):,} have fewer than two texts to learn from, such as {shown}"
+        )
 
 
 def kind_of_rows(corpus: Corpus, kind: str, block: int) -> Callable[[Split], Blocks | Documents | Packed]:
@@ -101,6 +143,22 @@ def _to_train_on(corpus: Corpus, make: Callable[[Split], Rows]) -> Rows:
     return rows
 
 
+def _say_what_is_cut(rows: Rows, block: int) -> None:
+    """A document that does not fit goes on in rows that do not see its beginning."""
+    documents = rows.documents if isinstance(rows, Packed) else rows
+    if not isinstance(documents, Documents):
+        return
+    every = console.counted(len(documents.split.starts), "document")
+    if documents.cut:
+        console.warn(
+            f"longer than {block} tokens, and cut into rows blind to what came before: {documents.cut:,} of {every}"
+        )
+    if documents.unread:
+        console.warn(
+            f"prompts that fill a row, so that what follows is learned without them: {documents.unread:,} of {every}"
+        )
+
+
 def _text_probes(
     settings: AnySettings, corpus: Corpus, held_out: Sequence[Blocks | Documents | Packed], team: Team
 ) -> Sequence[Probe]:
@@ -110,14 +168,15 @@ def _text_probes(
     return [*looks, *([sample] if sample else [])]
 
 
-def _measure(out: Path, model: GPT2, corpus: Corpus, block: int) -> None:
+def _measure(out: Path, model: GPT2, corpus: Corpus, block: int, as_trained: bool) -> None:
     """Every source's held-out text, under its protocol."""
     for source in corpus.sources:
         if "validation" in source.splits:
             record = perplexity.blocks(model, source.split("validation"), block)
             _keep(out, record, source)
             scored = console.counted(record["counts"]["tokens_scored"], "token")
-            console.say(f"validation: perplexity {record['value']:.2f} ({record['protocol']}, {scored})")
+            how = "" if as_trained else "; in blocks, prompts and all, where validation_loss was of the rows trained on"
+            console.say(f"validation: perplexity {record['value']:.2f} ({record['protocol']}, {scored}{how})")
 
 
 def _measure_labels(out: Path, model: GPT2Classifier, corpus: Corpus, block: int) -> None:

@@ -111,8 +111,15 @@ def _says_how_to_go_on(settings: AnySettings, out: Path, team: Team) -> Iterator
 @contextlib.contextmanager
 def _alone_in(out: Path, team: Team, dry_run: bool) -> Iterator[None]:
     """Two trainings cannot write one run; all processes of one are one training."""
-    with contextlib.nullcontext() if dry_run or not team.leads else lock.locked(out / ".lock"):
+    if dry_run or not team.leads:
         yield
+        return
+    try:
+        with lock.locked(out / ".lock"):
+            yield
+    finally:
+        with contextlib.suppress(OSError):
+            out.rmdir()  # of what was refused nothing is left
 
 
 def _plan(settings: AnySettings, job: Job, model: nn.Module, device: torch.device, team: Team) -> Plan:

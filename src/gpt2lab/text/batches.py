@@ -104,18 +104,36 @@ class Documents:
     def spans(self) -> Integers:
         """(rows, 3): where each row's inputs begin and end in the stream, and from where on targets count."""
         starts = np.asarray(self.split.starts)
-        ends = np.append(starts[1:], self.split.tokens)
-        prompts = self.split.of_documents("prompts") if self.split.has("prompts") else np.zeros(len(starts), np.int64)
         found = [
-            (begin, min(begin + self.block, end), start + 1 + prompt)
-            for start, end, prompt in zip(starts, ends, prompts)
-            for begin in range(start, end, self.block)
+            (begin, min(begin + self.block, start + length), start + 1 + prompt)
+            for start, length, prompt in zip(starts, self._sizes, self._prompts)
+            for begin in range(start, start + length, self.block)
         ]
         return np.array(found, np.int64).reshape(-1, 3)
 
     @property
+    def _sizes(self) -> Integers:
+        return np.diff(np.append(self.split.starts, self.split.tokens))
+
+    @property
+    def _prompts(self) -> Integers:
+        """Tokens of each document's prompt."""
+        has_any = self.split.has("prompts")
+        return np.asarray(self.split.of_documents("prompts")) if has_any else np.zeros(len(self.split.starts), np.int64)
+
+    @property
     def rows(self) -> int:
         return len(self.spans)
+
+    @property
+    def cut(self) -> int:
+        """Documents that take several rows."""
+        return int((self._sizes > self.block).sum())
+
+    @property
+    def unread(self) -> int:
+        """Documents whose prompt fills a row by itself."""
+        return int((1 + self._prompts >= self.block).sum())
 
     def lengths(self, rows: Integers) -> Integers:
         return self.spans[rows, 1] - self.spans[rows, 0]

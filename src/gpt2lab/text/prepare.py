@@ -220,6 +220,7 @@ def _finished(out: Path, wanted: dict[str, Any]) -> Corpus:
     if changed := changes(corpus.manifest, wanted):
         raise _other("another corpus is here", changed, out)
     console.say(f"{out}: already prepared with these settings")
+    _say_what_is_missing(corpus)
     return corpus
 
 

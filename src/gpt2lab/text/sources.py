@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from gpt2lab.core import files
 from gpt2lab.core.errors import UserError
 from gpt2lab.text import builtin, hub_data, named
 from gpt2lab.text.columns import DEFAULT, Columns
@@ -28,7 +29,8 @@ def open_source(data: str, local: Path | None, columns: Columns) -> Source:
         return hub_data.HubSource(data, repository, folder, columns)
     if not Path(data).exists() and not any(letter in data for letter in "*?["):
         raise UserError(
-            f"there is no data named {data!r}", way_out=f"name a file, a folder, a glob, or one of: {_names()}"
+            f"there is no data named {data!r}",
+            way_out=files.like(Path(data)) or f"name a file, a folder, a glob, or one of: {_names()}",
         )
     found = FileSource(find_files(data), columns, piece_bytes=PIECE_BYTES)
     found.check()

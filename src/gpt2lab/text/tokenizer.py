@@ -123,8 +123,8 @@ def load(source: str | Path) -> Tokenizer:
     """From a `tokenizer.json`, the folder of a tokenizer, model or corpus, or by Hub id; `gpt2` is GPT-2's own."""
     place = Path(source)
     if place.exists():
-        inside = place / "tokenizer"  # where a corpus keeps its own
-        return Tokenizer(vocabulary.read(inside if inside.is_dir() else place))
+        inside = (place / "tokenizer", place / "model")  # where a corpus keeps its own, and a run
+        return Tokenizer(vocabulary.read(next((folder for folder in inside if folder.is_dir()), place)))
     name = str(source)
     if not hub.looks_like_repository(name):
         raise UserError("there is no such tokenizer", place=place, way_out="name a folder, `gpt2`, `builtin` or `own`")

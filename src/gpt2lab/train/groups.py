@@ -36,14 +36,16 @@ class Group:
 
 def freeze(model: nn.Module, settings: TrainSettings) -> None:
     """What a group calls frozen takes no part in training: no gradient, no optimizer state."""
+    _refuse_idle_patterns(model, settings.groups)
     for name, parameter in model.named_parameters():
         if _said(name, settings.groups, "frozen"):
             parameter.requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise UserError("nothing would be trained: every parameter is frozen", way_out="look at train.groups")
 
 
 def split(model: nn.Module, settings: TrainSettings) -> list[Group]:
     """The trainable parameters; matrices decay, norms and biases do not, unless a group says so."""
-    _refuse_idle_patterns(model, settings.groups)
     blocks = [int(block[1]) for name, _ in model.named_parameters() if (block := BLOCK.search(name))]
     above = max(blocks, default=-1) + 2
     found: dict[tuple[str, float, float, Optimizer], dict[str, nn.Parameter]] = {}
@@ -51,8 +53,6 @@ def split(model: nn.Module, settings: TrainSettings) -> list[Group]:
         if parameter.requires_grad:
             key = _key(name, parameter, above, settings)
             found.setdefault(key, {})[name] = parameter
-    if not found:
-        raise UserError("nothing would be trained: every parameter is frozen", way_out="look at train.groups")
     return [Group(name, parameters, rate, decay, mover) for (name, rate, decay, mover), parameters in found.items()]
 
 
