@@ -70,3 +70,20 @@ def test_a_reader_that_goes_away_is_no_traceback():
 def test_exit_codes_reach_the_shell():
     assert fresh("bogus").returncode == 2
     assert fresh("--version").returncode == 0
+
+
+def test_what_was_mistyped_is_guessed(tmp_path, capsys):
+    (tmp_path / "reviews.csv").write_text("text\nx\n")
+    (tmp_path / "runs" / "base").mkdir(parents=True)
+    for line, meant in (
+        (["prepare", tmp_path / "reviews.cvs", "--out", tmp_path / "c", "--tokenizer", "builtin"], "reviews.csv"),
+        (["generate", tmp_path / "runs" / "bass", "--prompt", "x"], "runs/base"),
+    ):
+        assert gpt2lab(*line) == 2
+        assert f"did you mean {tmp_path / meant}?" in capsys.readouterr().err
+
+
+def test_a_run_without_a_model_names_its_own_verb(tmp_path, capsys):
+    (tmp_path / "run.json").write_text('{"kind": "finetune", "state": "unfinished"}')
+    assert gpt2lab("generate", tmp_path, "--prompt", "x") == 2
+    assert f"gpt2lab finetune --resume --out {tmp_path}" in capsys.readouterr().err

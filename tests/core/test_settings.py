@@ -22,6 +22,7 @@ class Inner(Settings):
 
 class Outer(Settings):
     train: Inner = Inner()
+    several: tuple[Inner, ...] = ()
     name: str = "x"
 
 
@@ -109,3 +110,8 @@ def test_help_comes_from_the_text_under_each_field():
 def test_an_override_under_something_that_is_no_group_is_a_clear_error(tmp_path):
     with pytest.raises(UserError, match=r"name\.deep"):
         resolve(tmp_path, "", "name.deep.er=1")
+
+
+def test_a_key_of_one_of_several_is_looked_for_among_its_own(tmp_path):
+    with pytest.raises(UserError, match=r"did you mean several\.1\.steps\?"):
+        resolve(tmp_path, "several: [{steps: 1}, {stesp: 2}]")

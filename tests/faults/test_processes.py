@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from corpora import corpus
-from gpt2lab.core import lines
+from gpt2lab.core import files, lines
 from gpt2lab.core.errors import UserError
 from gpt2lab.train import processes
 from models import TINY
@@ -174,3 +174,17 @@ def _wait_for(condition, process, seconds=60):
         assert time.monotonic() < end
         assert process.poll() is None or condition(), os.fsdecode(process.stderr.read())
         time.sleep(0.02)
+
+
+def test_no_process_computes_more_rows_at_once_than_its_own(data, tmp_path):
+    """A compiled step is filled up to its micro-batch, so that a larger one would be work for nothing."""
+    more = ["train.micro_batch=auto", "train.batch_rows=8"]
+    code, said = run(*command(data, tmp_path / "run", 2, *more))
+    assert code == 0, said
+    assert files.read_json(tmp_path / "run" / "run.json")["decided"]["micro_batch"] == 4
+
+
+def test_mps_is_one_device(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="MPS is one device"):
+        processes.join(torch.device("mps"))

@@ -9,7 +9,7 @@ from corpora import SENTENCES
 from gpt2lab.core import files
 from gpt2lab.core import settings as strict
 from gpt2lab.core.errors import UserError
-from gpt2lab.measure import evaluate, forgetting, lineage, plans
+from gpt2lab.measure import comparison, evaluate, forgetting, lineage, plans
 from gpt2lab.measure import perplexity as perplexities
 from gpt2lab.measure.settings import Evaluation
 from gpt2lab.measure.texts import Texts
@@ -81,7 +81,12 @@ def test_the_command_finds_the_base_and_keeps_the_result(folders, capsys):
     assert found["base"]["path"] == str(folders / "base")
     assert list((folders / "run" / "results").glob("forgetting-*.json"))
     assert gpt2lab(*line, "--base", folders / "run") == 0  # against itself: another question
-    assert last_json(capsys.readouterr().out)["value"] == 0
+    printed = capsys.readouterr()
+    against_itself = last_json(printed.out)
+    assert against_itself["value"] == 0
+    assert "was not tuned from" in printed.err
+    with pytest.raises(UserError, match="settings"):
+        comparison.refuse_unlike(found, against_itself)
     assert gpt2lab(*line) == 0
     printed = capsys.readouterr()
     assert "already measured" in printed.err
@@ -105,3 +110,12 @@ def test_lineage_is_checked_by_the_bases_weights(folders):
 def test_a_base_that_no_protocol_uses_is_refused(folders):
     with pytest.raises(UserError, match="--base has no effect on bits-per-byte"):
         evaluate.evaluate(str(folders / "run"), ["bits-per-byte"], "x", Evaluation(), base="y")
+
+
+def test_a_merged_model_without_a_base_is_one_clear_line(folders, capsys):
+    write_model(folders / "merged", TUNED, small())
+    files.write_json(folders / "merged" / "gpt2lab.json", {"merged_from": {"adapter": "x"}})
+    line = ["evaluate", folders / "merged", "--protocol", "forgetting", "--data", folders / "general.jsonl"]
+    assert gpt2lab(*line) == 2
+    assert "name it with --base MODEL" in capsys.readouterr().err
+    assert gpt2lab(*line, "--base", folders / "base") == 0

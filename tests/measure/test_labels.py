@@ -92,6 +92,8 @@ def test_labels_by_name_by_number_from_zero_and_from_one():
     assert class_numbers([0, 2, 1], NAMES).tolist() == [0, 2, 1]
     assert class_numbers(["3", "1"], NAMES).tolist() == [2, 0]
     assert class_numbers([1, 2], ["1", "2", "3"]).tolist() == [0, 1]  # they are names here
+    assert class_numbers([1, 3, 2], ["0", "1", "2"]).tolist() == [0, 2, 1]  # classes that were counted themselves
+    assert class_numbers([1, 2], ["0", "1", "2"]).tolist() == [1, 2]
 
 
 @pytest.mark.parametrize(

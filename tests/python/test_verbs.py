@@ -203,3 +203,8 @@ def test_public_signatures_are_typed():
             for name, parameter in signature.parameters.items()
             if name != "self"
         )
+
+
+def test_a_folder_may_be_named_by_text(place):
+    assert gpt2lab.Run(str(place / "base")).record["state"] == "finished"
+    assert gpt2lab.Corpus(str(place / "corpus")).manifest["splits"]

@@ -18,7 +18,7 @@ from gpt2lab.core.errors import UserError
 from gpt2lab.measure import comparison, intervals, records
 from gpt2lab.measure.differences import holm, paired_seeds
 from gpt2lab.study import report
-from gpt2lab.study.report import against, columns, facts
+from gpt2lab.study.report import against, charts, columns, facts
 
 HOSTILE = (
     "</script><script>alert(1)</script><img src=x onerror=y> \"'`$\\frac{1}{0}$ | **b** \u202eright to left\u202c "
@@ -333,3 +333,11 @@ def test_hellaswag_while_pretraining_is_drawn_with_the_published_lines_of_its_pr
     assert any(name.startswith("gpt2, published 29.55") for name in levels)
     assert any(name.startswith("GPT-3 small, not comparable 33.70") for name in levels)
     assert {row["series"] for row in drawn("some", 300)} == {"base"}  # other items: no line may stand beside
+
+
+def test_trials_that_tie_are_drawn():
+    trials = [
+        {"best": 0.5, "state": "finished", "point": {"train.learning_rate": "1e-3", "lora.rank": rank}} for rank in "48"
+    ]
+    plot = charts.search(1, "lora", {"watched": "validation_accuracy", "trials": trials})
+    assert len(plot.series[0].points) == 2

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gpt2lab.core import files
+from gpt2lab.core import console, files
 from gpt2lab.core.errors import UserError
 from gpt2lab.measure import forgetting, lineage, precision, samples, text_quality
 from gpt2lab.measure.bench import Bench
@@ -29,15 +29,14 @@ def measure_forgetting(names: Sequence[str], bench: Bench) -> list[dict[str, Any
     base = _base(bench)
     if tokenizer_of(find_model(_base_name(bench))).hash != bench.tokenizer.hash:
         raise UserError("the base and the tuned model have different tokenizers", place=_base_name(bench))
-    return [
-        {**forgetting.measure(bench.model, base, bench.tokenizer, bench.texts, bench.settings), **_about_base(bench)}
-        for _ in names
-    ]
+    found = forgetting.measure(bench.model, base, bench.tokenizer, bench.texts, bench.settings)
+    if bench.base and lineage.is_another(bench.base, bench.source):
+        console.warn(f"{bench.source} was not tuned from {bench.base}: this is no forgetting, and compares with none")
+        found["settings"] = {**found["settings"], "base": "another than was tuned"}
+    return [{**found, **_about_base(bench)} for _ in names]
 
 
 def data_of_forgetting(name: str, bench: Bench) -> dict[str, Any]:
-    if bench.base:
-        lineage.refuse_another(bench.base, bench.source)
     texts = bench.texts
     about = {"path": bench.data, "hash": texts.hash, "split": texts.split, "form": texts.form}
     return {**about, "beside": _about_base(bench)["base"]["weights"]}

@@ -11,14 +11,13 @@ from gpt2lab.model.reading import find_model, weight_hash
 NAME_IT = "name it with --base MODEL"
 
 
-def refuse_another(base: str, tuned: str | Path) -> None:
-    """What a model forgot is what its own base knew; where nothing says which that is, anyone's word is taken."""
+def is_another(base: str, tuned: str | Path) -> bool:
+    """Whether it is known that this is not what was tuned; where nothing says what was, anyone's word is taken."""
     try:
         _, weights = _named(tuned)
     except UserError:
-        return
-    if weight_hash(find_model(base)) != weights:
-        raise UserError(f"{tuned} was tuned from another model", place=f"--base {base}", way_out="leave --base out")
+        return False
+    return weight_hash(find_model(base)) != weights
 
 
 def base_of(tuned: str | Path) -> str:
