@@ -363,3 +363,10 @@ def test_a_time_to_train_for_is_said_as_such_and_then_as_steps(place, tmp_path, 
     assert "as many steps as there is time for in 0.5 minutes" in said.err
     assert facts["steps"] > 1
     assert f"training: {facts['steps']:,} steps" in said.err
+
+
+def test_rows_of_many_lengths_are_not_compiled_one_by_one(place, tmp_path, capsys):
+    """A compiler makes a step for each length, gives up after eight of them, and each takes it a minute."""
+    assert tune(place, tmp_path / "run", "full", place / "labels", "--task", "labels", "train.compile=true") == 0
+    assert "train.compile is left out: it is for blocks" in capsys.readouterr().err
+    assert files.read_json(tmp_path / "run" / "run.json")["decided"]["compile"] is False

@@ -15,4 +15,4 @@ def loss_function(objective: Objective, model: nn.Module, compile_it: bool) -> C
     def loss(inputs: Inputs) -> Tensor:
         return objective(model, inputs)
 
-    return torch.compile(loss) if compile_it else loss  # for rows of unequal length it finds that lengths vary
+    return torch.compile(loss, dynamic=False) if compile_it else loss

@@ -27,7 +27,7 @@ class Inputs:
     mask: Tensor | None = None  # (B, T) what is real, or (B, T, T) who may look at whom
     positions: Tensor | None = None
     labels: Tensor | None = None
-    dense: bool = False  # every place goes through the head, whether it has a target or not
+    wanted: Tensor | None = None  # the places that go through the head, of all of them flat; all where it is None
 
 
 @dataclass(frozen=True)
@@ -39,17 +39,18 @@ class Part:
     documents: Tensor | None
     positions: Tensor | None  # where several documents share a row
     labels: Tensor | None
-    dense: bool
+    wanted: Tensor | None
 
     def to(self, device: torch.device) -> Inputs:
         ids, targets, labels = _sent(self.ids, device), _sent(self.targets, device), _sent(self.labels, device)
         documents, positions = _sent(self.documents, device), _sent(self.positions, device)
+        wanted = _sent(self.wanted, device)
         if documents is None:
-            return Inputs(ids, targets, labels=labels, dense=self.dense)
+            return Inputs(ids, targets, labels=labels, wanted=wanted)
         if positions is None:
-            return Inputs(ids, targets, documents >= 0, labels=labels, dense=self.dense)
+            return Inputs(ids, targets, documents >= 0, labels=labels, wanted=wanted)
         together = (documents[:, :, None] == documents[:, None, :]) & (documents >= 0)[:, None, :]
-        return Inputs(ids, targets, together, positions, labels, self.dense)
+        return Inputs(ids, targets, together, positions, labels, wanted)
 
 
 @dataclass(frozen=True)
@@ -101,12 +102,14 @@ def micro_batches(batch: Batch, rows: int, device: torch.device, one_shape: bool
 
 def _part(batch: Batch, device: torch.device, dense: bool) -> Part:
     ids, targets, labels = _held(batch.ids, device), _held(batch.targets, device), _held(batch.labels, device)
-    dense = dense or bool((batch.targets != UNSCORED).all())
+    # Found here: a GPU that looked for them would have to be waited for.
+    places = np.flatnonzero(batch.targets != UNSCORED)
+    wanted = None if dense or len(places) == batch.targets.size else _held(places, device)
     if batch.documents is None or (batch.documents == 0).all():
-        return Part(ids, targets, None, None, labels, dense)
+        return Part(ids, targets, None, None, labels, wanted)
     several = batch.documents.max() > 0
     positions = _held(_positions(batch.documents), device) if several else None
-    return Part(ids, targets, _held(batch.documents, device), positions, labels, dense)
+    return Part(ids, targets, _held(batch.documents, device), positions, labels, wanted)
 
 
 def _positions(documents: NDArray[np.int64]) -> NDArray[np.int64]:

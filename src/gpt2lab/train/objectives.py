@@ -19,9 +19,8 @@ Objective = Callable[[Any, Inputs], Tensor]  # of a model and a micro-batch
 
 def language_modelling(model: GPT2, inputs: Inputs) -> Tensor:
     """Dense rows go through the head as they are; elsewhere logits exist only where a target is."""
-    targets_N, wanted_N = inputs.targets.flatten(), None
-    if not inputs.dense:
-        wanted_N = (targets_N != UNSCORED).nonzero()[:, 0]
+    targets_N, wanted_N = inputs.targets.flatten(), inputs.wanted
+    if wanted_N is not None:
         targets_N = targets_N[wanted_N]
     x = model.transformer(inputs.ids, inputs.mask, inputs.positions, wanted_N=wanted_N)
     return summed_nll(x.flatten(0, -2), model.lm_head.weight, model.padding_bias, targets_N)

@@ -78,7 +78,7 @@ class TrainSettings(Settings):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """`auto` takes bf16 where the hardware multiplies in it, fp16 on older GPUs."""
     compile: bool = False
-    """Compile the step: faster after up to a minute or two of waiting."""
+    """Compile the step: faster after up to a minute or two of waiting. For text in blocks."""
     deterministic: bool = False
     """On a GPU: bit-equal resume, at some cost. On a CPU it is always so."""
     seed: Seed = 1
