@@ -86,21 +86,29 @@ def quality(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def cost(run: dict[str, Any], unit: str) -> dict[str, Any]:
-    keys = ("parameters", "trainable_parameters", "peak_memory", "training_seconds", f"{unit}_per_second", "steps")
-    return {key: run[key] for key in keys}
+    sizes = (
+        "parameters",
+        "trainable_parameters",
+        "parameters_in_four_bits",
+        "peak_memory",
+        "training_seconds",
+        "steps",
+    )
+    keys = (*sizes, *dict.fromkeys((f"{unit}_per_second", "tokens_per_second")))
+    return {key: run[key] for key in keys if key in run}
 
 
 def wikitext(place: Path, data: Path, started_from: Path) -> list[dict[str, Any]]:
     """Gain on WikiText-2's test articles and loss on held-out Wikipedia, each against the base, paired by document."""
     source = ["--data", "wikitext-2-tokenised", "--from", data / "wikitext-2"]
     before = measured(started_from, "perplexity/word", *source, "data.split=test")
-    found = [{"method": "untouched", **quality(before)}]
+    found, lost = [{"method": "untouched", **quality(before)}], {}
     for name, words in WIKITEXT.items():
         run = place / "wikitext" / name
         about = tune(run, "--base", started_from, *source, "--task", "text", *words, *EVERY, *WIKITEXT_STEPS)
         after = measured(run, "perplexity/word", *source, "data.split=test")
         gain = comparison.compare(after, before)
-        forgot = gpt2lab("evaluate", run, "--protocol", "forgetting", "--data", place / "wiki", "--base", started_from)
+        forgot = lost[name] = measured(run, "forgetting", "--data", place / "wiki", "--base", started_from)
         found.append(
             {
                 "method": name,
@@ -111,6 +119,7 @@ def wikitext(place: Path, data: Path, started_from: Path) -> list[dict[str, Any]
                 "forgetting": {key: forgot[key] for key in ("protocol", "value", "interval", "counts")},
             }
         )
+    found[1]["forgetting_beyond_lora"] = comparison.compare(lost["full"], lost["lora"]).as_dict()
     return found
 
 
@@ -162,7 +171,7 @@ def main() -> None:
         "tuning",
         {
             "what": "one base, pretrained here on Wikipedia, and every way to tune it; one seed",
-            "base": {**cost(pretrained, "tokens"), "settings": BASE.name},
+            "base": {**cost(pretrained, "tokens"), "settings": BASE.name, "finished": pretrained["finished"]},
             "ag_news": classes,
             "wikitext_2": texts,
         },
