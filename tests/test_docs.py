@@ -26,7 +26,7 @@ def commands(page: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_command_runs(page, tmp_path):
+def test_every_command_runs_and_then_the_python_of_its_page(page, tmp_path):
     for command in commands(page):
         if command.startswith(PREPARES_THE_MACHINE):
             continue
@@ -34,14 +34,6 @@ def test_every_command_runs(page, tmp_path):
         line = [sys.executable, "-m", *shlex.split(command)]
         done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, env=os.environ, check=False)
         assert done.returncode == 0, f"{page.name}: {command}\n{done.stderr}"
-
-
-@pytest.mark.parametrize(
-    "page",
-    [page for page in PAGES if PYTHON.search(page.read_text("utf-8")) and not commands(page)],
-    ids=lambda page: page.name,
-)
-def test_every_python_block_runs_in_the_order_of_its_page(page, tmp_path):
     code = "\n".join(PYTHON.findall(page.read_text("utf-8")))
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{page.name}\n{done.stderr}"

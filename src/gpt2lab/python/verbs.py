@@ -173,7 +173,7 @@ def finetune(
 ) -> Run:
     """A model and data become a tuned model, or an adapter.
 
-    >>> few = {"epochs": None, "steps": 2, "batch_rows": 4}
+    >>> few = {"steps": 2, "batch_rows": 4}
     >>> run = gpt2lab.finetune("runs/tiny", "corpora/docs", "runs/lora", train=few, **{"lora.rank": 4})
     >>> run.settings["lora"]["rank"]
     4
