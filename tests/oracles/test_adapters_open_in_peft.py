@@ -248,3 +248,43 @@ def test_targets_that_are_an_expression_are_read_as_peft_does(place):
     stored = files.read_json(adapter / "adapter_config.json")
     files.write_json(adapter / "adapter_config.json", {**stored, "target_modules": r".*\.(attn|mlp)\.c_(attn|proj|fc)"})
     assert torch.equal(read_language_model(adapter)(ids), expected(ids))
+
+
+@pytest.mark.parametrize("method", ["lora", "prompt"])
+def test_peft_and_transformers_find_the_base_by_themselves(place, method):
+    adapter, ids = tune(place, f"alone-{method}", "text", method), torch.arange(3, 40)[None]
+    theirs = [peft.AutoPeftModelForCausalLM.from_pretrained(adapter)(ids).logits[:, -37:]]
+    if method == "lora":
+        theirs.append(AutoModelForCausalLM.from_pretrained(adapter)(ids).logits)
+    ours = read_language_model(adapter)(ids)[..., :500]
+    for logits in theirs:
+        assert (ours - logits).abs().max() < 1e-5 * logits.abs().max()
+
+
+@pytest.mark.parametrize("task", ["text", "labels"])
+def test_an_adapter_that_peft_made_opens_here(place, tmp_path, task):
+    """It names its base, and has neither a config.json nor a tokenizer."""
+    kind = {"text": AutoModelForCausalLM, "labels": AutoModelForSequenceClassification}[task]
+    more = {} if task == "text" else {"num_labels": 3, "pad_token_id": 0}
+    settings = peft.LoraConfig(
+        r=3,
+        target_modules=["c_attn", "c_fc"],
+        fan_in_fan_out=True,
+        task_type={"text": "CAUSAL_LM", "labels": "SEQ_CLS"}[task],
+    )
+    theirs = peft.get_peft_model(kind.from_pretrained(place / "base" / "model", **more), settings).eval()
+    with torch.no_grad():
+        for name, parameter in theirs.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(0, 0.3, generator=torch.Generator().manual_seed(len(name)))
+    theirs.save_pretrained(tmp_path / "theirs")
+    ours, ids = read_model(tmp_path / "theirs"), torch.arange(3, 40)[None]
+    logits = theirs(ids).logits
+    assert (ours(ids)[..., : logits.shape[-1]] - logits).abs().max() < 1e-5 * logits.abs().max()
+    assert len(ours.config.labels) == (0 if task == "text" else 3)
+    verb = (
+        ["generate", tmp_path / "theirs", "--prompt", "x"]
+        if task == "text"
+        else ["predict", tmp_path / "theirs", "--text", "x"]
+    )
+    assert gpt2lab(*verb) == 0

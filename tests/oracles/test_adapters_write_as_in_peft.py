@@ -7,13 +7,12 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from gpt2lab.core import files
 from gpt2lab.generate.generate import generate
 from gpt2lab.generate.settings import SamplingSettings
 from gpt2lab.model import lora, prompt
 from gpt2lab.model.reading import read_language_model, weight_hash
 from gpt2lab.model.settings import LoraSettings, PromptSettings
-from gpt2lab.model.writing import write_model, write_side_files
+from gpt2lab.model.writing import write_beside_adapter, write_model
 from models import TINY, language_model
 from vocabularies import small
 
@@ -38,8 +37,7 @@ def test_greedy_text_is_pefts(method, tmp_path):
         prompt.add(model, PromptSettings(tokens=7), 1, small().encode("Some other text").astype("int64"))
         prompt.write(tmp_path / "adapter", model, str(tmp_path / "base"))
     facts = {"base": "../base", "base_weights": weight_hash(tmp_path / "base")}
-    files.write_json(tmp_path / "adapter" / "gpt2lab.json", facts)
-    write_side_files(tmp_path / "adapter", model, small())
+    write_beside_adapter(tmp_path / "adapter", model, small(), facts)
     oracle = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tmp_path / "base"), tmp_path / "adapter")
     settings = SamplingSettings(temperature=0, max_new_tokens=30, ignore_eos=True)
     samples = generate(read_language_model(tmp_path / "adapter"), small(), PROMPTS, 1, settings)

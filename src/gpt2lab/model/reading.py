@@ -18,6 +18,7 @@ from gpt2lab.model import checkpoints, layout, lora, prompt, quantised
 from gpt2lab.model.config import GPT2Config, from_huggingface
 from gpt2lab.model.gpt2 import GPT2, VOCABULARY_MULTIPLE, GPT2Classifier, build
 from gpt2lab.model.pickle_free import damaged, read_pickle_free
+from gpt2lab.model.writing import ABOUT
 from gpt2lab.text import tokenizer as tokenizers
 from gpt2lab.text.tokenizer import Tokenizer
 
@@ -29,7 +30,6 @@ WEIGHT_FILES = (
     "adapter_model.safetensors",
 )
 SIDE_FILES = ("config.json", "generation_config.json", *tokenizers.FILES)
-ABOUT = "gpt2lab.json"
 EMBEDDING = "transformer.wte.weight"
 ADAPTERS = {"LORA": lora.load, "PROMPT_TUNING": prompt.load}
 # Where the four names have lived since 2024; the short ones only redirect there.
@@ -152,12 +152,25 @@ def find_model(source: str | Path) -> Path:
 
 def read_config(folder: Path) -> GPT2Config:
     path = folder / "config.json"
+    if not path.is_file() and (folder / "adapter_config.json").is_file():
+        return _config_of_adapter(folder)
     if not path.is_file():
         found = ", ".join(sorted(entry.name for entry in folder.iterdir())[:8]) or "nothing"
         raise UserError(
             f"no config.json here (found: {found})", place=folder, way_out="name a model folder, a run or a Hub id"
         )
     return from_huggingface(files.read_json(path), path)
+
+
+def _config_of_adapter(folder: Path) -> GPT2Config:
+    """Our own file says it; of an adapter that PEFT wrote the base does, and the head how many classes there are."""
+    if stored := _about(folder).get("config"):
+        return from_huggingface(stored, folder / ABOUT)
+    config = read_config(find_model(_base_of(folder)))
+    if files.read_json(folder / "adapter_config.json").get("task_type") != "SEQ_CLS" or config.labels:
+        return config
+    heads = [len(tensor) for name, tensor in read_tensors(folder) if name.endswith("score.weight")]
+    return replace(config, labels=tuple(f"LABEL_{number}" for number in range(heads[0] if heads else 2)))
 
 
 def read_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
@@ -273,4 +286,7 @@ def tokenizer_of(place: Path, wanted: str | None = None) -> Tokenizer:
     """The one asked for, else the model's own; checkpoints of other programs bring none, and mean GPT-2's."""
     if wanted:
         return tokenizers.load(wanted)
+    is_adapter = (place / "adapter_config.json").is_file()
+    if is_adapter and not any((place / name).is_file() for name in tokenizers.FILES):
+        return tokenizer_of(find_model(_base_of(place)))  # PEFT keeps none
     return tokenizers.load("gpt2" if place.is_file() else place)

@@ -13,6 +13,8 @@ from gpt2lab.model.config import describe, to_huggingface
 from gpt2lab.model.gpt2 import GPT2, GPT2Classifier
 from gpt2lab.text.tokenizer import Tokenizer
 
+ABOUT = "gpt2lab.json"  # our own file in an adapter's folder
+
 
 def write_model(
     folder: Path,
@@ -37,11 +39,23 @@ def write_side_files(
     """All but the weights."""
     stored = {"dtype": str(dtype).removeprefix("torch.")}
     files.write_json(folder / "config.json", {**to_huggingface(model.config), **stored})
+    _write_neighbours(folder, model, tokenizer, card or default_card(model))
+
+
+def write_beside_adapter(
+    folder: Path, model: GPT2 | GPT2Classifier, tokenizer: Tokenizer | None, about: dict[str, Any]
+) -> None:
+    """What an adapter's files leave out; no `config.json`: where one is, transformers looks for a whole model."""
+    files.write_json(folder / ABOUT, {**about, "config": to_huggingface(model.config)})
+    _write_neighbours(folder, model, tokenizer, _adapter_card(model))
+
+
+def _write_neighbours(folder: Path, model: GPT2 | GPT2Classifier, tokenizer: Tokenizer | None, card: str) -> None:
     if not model.config.labels:
         files.write_json(folder / "generation_config.json", _generation_config(model))
     if tokenizer:
         tokenizer.save(folder, context=model.config.context, padding=model.config.padding)
-    files.write_text(folder / "README.md", card or default_card(model))
+    files.write_text(folder / "README.md", card)
 
 
 def write_weights(file: Path, model: GPT2 | GPT2Classifier, dtype: torch.dtype = torch.float32) -> None:
@@ -65,6 +79,28 @@ tags: [gpt2, gpt2lab]
 
 {describe(config)}.
 Made with gpt2lab; `run.yaml` and `run.json` of its run say how.
+"""
+
+
+def _adapter_card(model: GPT2 | GPT2Classifier) -> str:
+    classes = model.config.labels
+    kind, more = ("SequenceClassification", f", num_labels={len(classes)}") if classes else ("CausalLM", "")
+    named = f"\nClasses, in their order: {', '.join(classes)}.\n" if classes else ""
+    return f"""---
+library_name: peft
+tags: [gpt2, gpt2lab]
+---
+# Adapter of a GPT-2 {"classifier" if classes else "language model"}
+
+On a base of {describe(model.config)}.
+{named}
+```python
+from peft import AutoPeftModelFor{kind}
+
+model = AutoPeftModelFor{kind}.from_pretrained("THIS_FOLDER"{more})
+```
+
+Made with gpt2lab; `run.yaml` and `run.json` of its run say how. `gpt2lab merge` makes a plain model of it.
 """
 
 

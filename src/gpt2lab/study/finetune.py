@@ -62,7 +62,7 @@ def finetune(
         block,
         task,
         make,
-        methods.writer(settings, tokenizer, base),
+        methods.writer(settings, tokenizer, methods.Base(base, weights)),
         groups=methods.groups(settings, config),
         lineage={"path": settings.base, "weights": weights},
     )

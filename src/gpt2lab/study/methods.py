@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from gpt2lab.core.errors import UserError
 from gpt2lab.model import lora, partial, prompt, quantised
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.gpt2 import GPT2, GPT2Classifier
-from gpt2lab.model.reading import ABOUT, read_model, weight_hash
-from gpt2lab.model.writing import write_model, write_side_files
+from gpt2lab.model.reading import read_model, weight_hash
+from gpt2lab.model.writing import write_beside_adapter, write_model
 from gpt2lab.study.settings import TuneSettings
 from gpt2lab.text.tokenizer import Tokenizer
 from gpt2lab.train.settings import GroupSettings
@@ -23,6 +24,14 @@ from gpt2lab.train.settings import GroupSettings
 LOW_RANK = ("lora", "qlora")
 AnyModel = GPT2 | GPT2Classifier
 Writer = Callable[[Path, AnyModel], None]
+
+
+@dataclass(frozen=True)
+class Base:
+    """Where the model is that is tuned, and the hash of its weights when it was read."""
+
+    place: Path
+    weights: str
 
 
 def groups(settings: TuneSettings, config: GPT2Config) -> tuple[GroupSettings, ...]:
@@ -84,7 +93,7 @@ def _refuse_what_packed_weights_cannot(settings: TuneSettings) -> None:
         )
 
 
-def writer(settings: TuneSettings, tokenizer: Tokenizer, base: Path) -> Writer:
+def writer(settings: TuneSettings, tokenizer: Tokenizer, base: Base) -> Writer:
     if settings.method in LOW_RANK:
         packed = {"quantised": quantised.about(settings.qlora)} if settings.method == "qlora" else {}
         return _adapter(lambda folder, model, on: lora.write(folder, model, settings.lora, on), tokenizer, base, packed)
@@ -94,26 +103,27 @@ def writer(settings: TuneSettings, tokenizer: Tokenizer, base: Path) -> Writer:
 
 
 def _adapter(
-    write: Callable[[Path, AnyModel, str], None], tokenizer: Tokenizer, base: Path, about: dict[str, Any]
+    write: Callable[[Path, AnyModel, str], None], tokenizer: Tokenizer, base: Base, about: dict[str, Any]
 ) -> Writer:
     """PEFT's files, and what we need to find the base again."""
 
     def written(folder: Path, model: AnyModel) -> None:
-        on = _whole(base, folder.parent / "base", tokenizer)
+        is_adapter = (base.place / "adapter_config.json").is_file()
+        on = base.place if not is_adapter else _merged(base, folder.parent / "base", tokenizer)
+        weights = weight_hash(on) if is_adapter else base.weights
         with files.new_folder(folder) as beside:
             write(beside, model, str(on))
-            place = {"base": os.path.relpath(on, folder), "base_weights": weight_hash(on)}
-            files.write_json(beside / ABOUT, {**about, **place})
-            write_side_files(beside, model, tokenizer)
+            place = {"base": os.path.relpath(on, folder), "base_weights": weights}
+            write_beside_adapter(beside, model, tokenizer, {**about, **place})
 
     return written
 
 
-def _whole(base: Path, merged: Path, tokenizer: Tokenizer) -> Path:
-    """The base; where that is an adapter itself, merged into a model of its own: PEFT begins from nothing less."""
-    if not (base / "adapter_config.json").is_file():
-        return base
+def _merged(base: Base, merged: Path, tokenizer: Tokenizer) -> Path:
+    """A base that is an adapter itself, as a model of its own: PEFT begins from nothing less."""
+    if weight_hash(base.place) != base.weights:
+        raise UserError("the base has changed since it was read", place=base.place, way_out="put it back, and resume")
     if not merged.is_dir():
         console.say(f"the base is an adapter: {merged.resolve()} is that adapter merged, which the new one stands on")
-        write_model(merged, read_model(base), tokenizer)
+        write_model(merged, read_model(base.place), tokenizer)
     return merged.resolve()
