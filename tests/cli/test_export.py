@@ -163,6 +163,10 @@ def test_an_adapter_of_a_hub_model_names_it_and_opens_in_peft_and_here(place, se
     card = ModelCard.load(out / "README.md").data
     assert (card.base_model, card.library_name) == ("someone/base", "peft")
     assert not [path for path in out.iterdir() if path.suffix == ".json" and str(tmp_path) in path.read_text()]
+    server.models["someone/adapter"] = every = {path.name: path.read_bytes() for path in out.iterdir()}
+    server.models["someone/bare"] = {name: every[name] for name in ("adapter_config.json", "adapter_model.safetensors")}
+    for name in ("someone/adapter", "someone/bare"):  # from the Hub, as we and as PEFT would have put it there
+        assert close(logits(read_model(name)), expected[..., :500])
 
 
 def test_the_bases_name_may_be_given(place, server, tmp_path):

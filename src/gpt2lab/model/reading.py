@@ -30,6 +30,7 @@ WEIGHT_FILES = (
     "adapter_model.safetensors",
 )
 SIDE_FILES = ("config.json", "generation_config.json", *tokenizers.FILES)
+ADAPTER_FILES = ("adapter_config.json", ABOUT)
 EMBEDDING = "transformer.wte.weight"
 ADAPTERS = {"LORA": lora.load, "PROMPT_TUNING": prompt.load}
 # Where the four names have lived since 2024; the short ones only redirect there.
@@ -147,7 +148,7 @@ def find_model(source: str | Path) -> Path:
         raise UserError("there is no such model folder", place=path, way_out="check the path, or name a Hub model")
     repository = HUB_NAMES.get(name, name)
     with hub.not_a_folder(name):
-        return hub.fetch(repository, [*SIDE_FILES, *_weights_on_hub(repository)])
+        return hub.fetch(repository, [*SIDE_FILES, *ADAPTER_FILES, *_weights_on_hub(repository)])
 
 
 def read_config(folder: Path) -> GPT2Config:
