@@ -34,6 +34,7 @@ sys.path[0] = str(Path(__file__).parent.parent)
 
 from benchmarks.common import RESULTS, median, save, table  # noqa: E402
 
+SETTINGS = " ".join((__doc__ or "").partition("\n\n")[2].split())  # of everyone, as the result keeps them
 ROWS = 16
 LONGEST = 256
 CLASSES = 4
@@ -406,7 +407,7 @@ def report(rows: list[dict[str, Any]], device: str, rounds: int) -> None:
     ]  # fmt: skip
     table(columns, cells)
     print(f"batches of {ROWS} texts; {rounds} rounds; each rate is a median, each ratio the median of the rounds' own")
-    save(f"finetune-{device}", {"rows": rows, "batch": ROWS, "rounds": rounds})
+    save(f"finetune-{device}", {"settings": SETTINGS, "rows": rows, "batch": ROWS, "rounds": rounds})
 
 
 def kept(device: str, shapes: list[str]) -> list[dict[str, Any]]:

@@ -163,6 +163,11 @@ def test_without_validation_nothing_is_tried(place, tmp_path, capsys):
     assert not (tmp_path / "search" / "trials").exists()
 
 
+def test_methods_are_searched_one_by_one(place, tmp_path, capsys):
+    assert search(place, tmp_path / "methods", "--over", "method=lora,full") == 2
+    assert "each method wants rates of its own" in capsys.readouterr().err
+
+
 def test_a_best_at_the_edge_of_a_grid_is_said(place, tmp_path, capsys):
     assert search(place, tmp_path / "edge", "--over", "train.learning_rate=1e-4,1e-2", "search.retrain=false") == 0
     assert (

@@ -213,6 +213,8 @@ def axis_of(text: str) -> Axis:
     """From `key.path=a,b,c` or `key.path=low..high`."""
     key, _, values = text.partition("=")
     found = Axis(key, values)
+    if key == "method":
+        raise UserError("each method wants rates of its own", place="--over", way_out="a search for each method")
     good = OVERRIDE.match(text) and all(found.samples)
     if good and ".." in values:
         good = found.is_number and 0 < found.ends[0] < found.ends[1]
