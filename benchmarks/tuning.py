@@ -47,11 +47,13 @@ def gpt2lab(*words: object) -> Any:
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def base(place: Path, data: Path) -> Path:
+def base(place: Path, data: Path, *changes: str) -> Path:
     source = str(data / "wikipedia" / "*.jsonl.xz")
     gpt2lab("prepare", source, "--out", place / "wiki", "--tokenizer", "own", *VOCABULARY, "prepare.validation=0.02")
     settings = files_settings(BASE)
-    resume = ["--resume"] if (place / "base" / "run.json").is_file() else ["--data", place / "wiki", *settings]
+    resume = (
+        ["--resume"] if (place / "base" / "run.json").is_file() else ["--data", place / "wiki", *settings, *changes]
+    )
     gpt2lab("pretrain", "--out", place / "base", *resume)
     return place / "base"
 

@@ -9,18 +9,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpt2lab.model import attention
-from gpt2lab.model.dropout import draw, dropout, without
+from gpt2lab.model.dropout import MOST, add_dropped, draw, dropout, without
 
 
 def dropped(shape, rate):
     return without(torch.ones(shape), draw(torch.Size(shape)), rate) == 0
 
 
-@given(rate=st.floats(0.001, 0.999), seed=st.integers(0, 2**32))
+@given(rate=st.floats(0.001, MOST), seed=st.integers(0, 2**32))
 def test_as_many_are_left_out_as_the_rate_says(rate, seed):
     torch.manual_seed(seed)
     out = dropped((400, 250), rate)
     assert abs(out.float().mean() - rate) < 6 * math.sqrt(rate * (1 - rate) / out.numel()) + 2**-17
+
+
+@given(rate=st.floats(2**-16, MOST))
+def test_of_all_that_sixteen_bits_can_be_the_threshold_leaves_out_the_share_that_was_asked_for(rate):
+    """Zero is two of them, and what is no number always stays."""
+    every = torch.arange(2**16).to(torch.int16).view(torch.bfloat16)
+    out = without(torch.ones(2**16), every, rate) == 0
+    assert abs(int(out.sum()) - rate * 2**16) <= 1.5
+    assert not out[every.isnan()].any()
 
 
 def test_neither_places_nor_neighbours_matter():
@@ -45,10 +54,29 @@ def test_what_stays_is_scaled_up_and_so_is_its_gradient(dtype):
     assert 0.2 < (y == 0).float().mean() < 0.6
 
 
+@pytest.mark.parametrize(("dtype", "rounding"), [(torch.float32, 1e-6), (torch.bfloat16, 2**-7)])
+def test_what_is_dropped_and_added_in_one_go_is_so_in_two(dtype, rounding):
+    x, y = (torch.randn(30, 70, dtype=dtype, requires_grad=True) for _ in range(2))
+    found = []
+    for added in (lambda: add_dropped(x, y, 0.3, True), lambda: x + dropout(y, 0.3, True)):
+        torch.manual_seed(5)
+        result = added()
+        found.append((result.detach(), *torch.autograd.grad(result.square().sum(), (x, y))))
+    for one, other in zip(*found):
+        torch.testing.assert_close(one, other, rtol=rounding, atol=4 * rounding)
+    torch.testing.assert_close(add_dropped(x, y, 0.3, False), x + y)
+
+
 @pytest.mark.parametrize(("rate", "training", "kept"), [(0.0, True, 1), (0.5, False, 1), (1.0, True, 0)])
 def test_the_ends(rate, training, kept):
     x = torch.randn(10, 10)
     assert torch.equal(dropout(x, rate, training), kept * x)
+
+
+def test_nearly_all_is_left_to_pytorch():
+    torch.manual_seed(1)
+    stays = dropout(torch.ones(1_000_000), 0.998, True) != 0
+    assert 0.001 < stays.float().mean() < 0.003
 
 
 def test_an_odd_number_of_elements_and_none_at_all():

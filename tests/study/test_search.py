@@ -10,7 +10,8 @@ from corpora import corpus
 from gpt2lab.core import files, lines
 from gpt2lab.core.errors import UserError
 from gpt2lab.study import search as searching
-from gpt2lab.study.settings import SearchSettings, axis_of
+from gpt2lab.study.axis import axis_of
+from gpt2lab.study.settings import SearchSettings, resumed
 
 SHAPE = ["model.layers=1", "model.heads=1", "model.width=16", "model.context=16"]
 SHORT = ["train.epochs=none", "train.steps=6", "train.batch_rows=8", "train.precision=fp32", "train.validate_every=2"]
@@ -108,7 +109,7 @@ def test_another_search_does_not_enter_the_same_folder(place, capsys):
 
 
 @pytest.mark.parametrize(
-    "over", ["train.learning_rate", "learning_rate=1", "train.clip=1..", "train.clip=a..b", "x.y="]
+    "over", ["train.learning_rate", "--learning_rate=1", "train.clip=1..", "train.clip=a..b", "x.y="]
 )
 def test_what_cannot_be_searched_is_refused(over):
     with pytest.raises(UserError, match="not understood"):
@@ -163,9 +164,72 @@ def test_without_validation_nothing_is_tried(place, tmp_path, capsys):
     assert not (tmp_path / "search" / "trials").exists()
 
 
-def test_methods_are_searched_one_by_one(place, tmp_path, capsys):
-    assert search(place, tmp_path / "methods", "--over", "method=lora,full") == 2
-    assert "each method wants rates of its own" in capsys.readouterr().err
+@pytest.mark.parametrize("over", ["base=a,b", "task=text,labels", "prepare.validation=0.1,0.2", "train.watch=a,b"])
+def test_what_all_trials_must_share_is_no_axis(over):
+    """Or each would be judged by another number."""
+    with pytest.raises(UserError, match="all trials of a search share"):
+        axis_of(over)
+
+
+def test_methods_are_an_axis_like_any_other_and_each_brings_its_own_rate(place):
+    out = place / "methods"
+    assert search(place, out, "--over", "method=full,lora,prompt", "prompt.tokens=2", "search.retrain=false") == 0
+    found = [resumed(out / row["run"]) for row in rows_of(out)]
+    assert [(one.method, one.train.learning_rate, one.train.weight_decay) for one in found] == [
+        ("full", 5e-5, 0.01),
+        ("lora", 2e-4, 0.01),
+        ("prompt", 5e-3, 0.0),
+    ]
+
+
+def test_a_rate_that_was_given_is_every_methods(place):
+    out = place / "one-rate"
+    more = ["--over", "method=full,lora", "train.learning_rate=1e-3", "search.retrain=false"]
+    assert search(place, out, *more) == 0
+    assert [resumed(out / row["run"]).train.learning_rate for row in rows_of(out)] == [1e-3, 1e-3]
+
+
+def test_lists_are_values_too(place):
+    out = place / "lists"
+    more = ["--over", "method=lora", "--over", "lora.targets=[c_attn,c_fc],c_attn", "search.retrain=false"]
+    assert search(place, out, *more) == 0
+    assert [resumed(out / row["run"]).lora.targets for row in rows_of(out)] == [("c_attn", "c_fc"), ("c_attn",)]
+    assert [row["lora.targets"] for row in rows(out)] == ["[c_attn,c_fc]", "c_attn"]
+
+
+def test_what_only_a_model_can_refuse_is_refused_before_the_first_trial_too(place, capsys):
+    more = [
+        "--over",
+        "method=lora",
+        "--over",
+        "lora.targets=c_attn,nope",
+        "--over",
+        "lora.pissa=false,true",
+        "lora.rank=99",
+    ]
+    assert search(place, place / "targets", *more) == 2
+    said = capsys.readouterr().err
+    assert "no linear layer is named 'nope'" in said
+    assert "lora.targets=c_attn, lora.pissa=true" in said
+    assert not (place / "targets" / "trials").exists()
+
+
+def test_a_trial_that_is_refused_when_it_begins_is_marked_and_may_be_possible_another_time(place, monkeypatch, capsys):
+    real = searching.finetune
+
+    def finetune(settings, *given, **more):
+        if settings.train.learning_rate == 1e-2:
+            raise UserError("not today")
+        return real(settings, *given, **more)
+
+    out = place / "refused"
+    monkeypatch.setattr(searching, "finetune", finetune)
+    assert search(place, out, "--over", RATES, "search.retrain=false") == 0
+    assert [row["state"] for row in rows(out)] == ["finished", "refused", "finished"]
+    assert "not today" in capsys.readouterr().err
+    monkeypatch.setattr(searching, "finetune", real)
+    assert search(place, out, "--over", RATES, "search.retrain=false") == 0
+    assert [row["state"] for row in rows(out)] == ["finished"] * 3
 
 
 def test_a_best_at_the_edge_of_a_grid_is_said(place, tmp_path, capsys):

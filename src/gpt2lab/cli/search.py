@@ -23,7 +23,10 @@ def search(
     method: finetune.Method = None,
     task: finetune.Task = None,
     out: Annotated[Path | None, typer.Option("--out", help="the folder of the search")] = None,
-    over: Annotated[list[str] | None, typer.Option("--over", help="key.path=a,b,c or key.path=low..high")] = None,
+    over: Annotated[
+        list[str] | None,
+        typer.Option("--over", help="key.path=a,b,c or key.path=low..high; lists among the values in brackets"),
+    ] = None,
     device: Device = "auto",
     json: Json = False,
     quiet: Quiet = False,
@@ -36,7 +39,8 @@ def search(
     """
     from gpt2lab.core import console, settings
     from gpt2lab.core.errors import Interrupted, UserError
-    from gpt2lab.study.settings import SearchSettings, TuneSettings, axis_of
+    from gpt2lab.study.axis import axis_of
+    from gpt2lab.study.settings import SearchSettings, TuneSettings
 
     prepare_console(json, quiet)
     _, overrides = only_values(arguments, "no further value", 0)

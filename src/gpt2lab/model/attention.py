@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gpt2lab.model.dropout import draw, without
+from gpt2lab.model.dropout import draw, drops, without
 
 BLOCK = 128  # queries at a time; 256 is as fast, 512 slower
 KEPT_UP_TO = 512  # tokens; for longer rows the weights are computed again on the way back, to save their memory
-KEPT_PER_BLOCK = 2  # tensors: weights and random bits, or None
+KEPT_PER_BLOCK = 2  # tensors: weights and noise, or None
 FAST_SOFTMAX = 32  # in bf16, for a multiple of so many keys; for others the way over fp32 is twice as fast
 
 
@@ -33,8 +33,7 @@ def causal_attention(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, dropout: fl
 
 def by_blocks(x: Tensor, dropout: float) -> bool:
     """Whether plain products are the way for such numbers."""
-    drops = 0 < dropout < 1 and not torch.compiler.is_compiling()
-    ours = drops or (x.dtype == torch.bfloat16 and not dropout)
+    ours = drops(dropout) or (x.dtype == torch.bfloat16 and not dropout)
     return ours and torch.is_grad_enabled() and x.device.type == "cpu"
 
 
@@ -62,16 +61,14 @@ class _ByBlocks(torch.autograd.Function):
 
 
 def seen(q: Tensor, k: Tensor, v: Tensor, y: Tensor, dropout: float, scale: float) -> list[Tensor | None]:
-    """Fills `y` with what each query of (B·H, T, D) sees. For the way back: weights and random bits of blocks."""
+    """Fills `y` with what each query of (B·H, T, D) sees. For the way back: weights and noise of blocks."""
     kept = []
     for start, stop in blocks(q.shape[1]):
         p = _weights(q, k, start, stop, scale)
         kept += [p if q.shape[1] <= KEPT_UP_TO else None, draw(p.shape) if dropout else None]
         if dropout:
             p = without(p, kept[-1], dropout)
-        _product(p, v[:, :stop], y[..., start:stop, :])
-    if dropout:
-        y /= 1 - dropout
+        _product(p, v[:, :stop], y[..., start:stop, :], 1 / (1 - dropout))
     return kept
 
 
@@ -87,24 +84,24 @@ def way_back(
 ) -> None:
     """Fills `grads` with the gradients of queries, keys and values, from that of what was seen."""
     grad_q, grad_k, grad_v = grads
-    if dropout:
-        grad = grad / (1 - dropout)
+    stays = 1 / (1 - dropout)
     for start, stop in reversed(blocks(q.shape[1])):
-        bits, p = kept.pop(), kept.pop()
+        noise, p = kept.pop(), kept.pop()
         if p is None:
             p = _weights(q, k, start, stop, scale)
         grad_block, p_seen = grad[:, start:stop], p
-        grad_p = torch.bmm(grad_block, v[:, :stop].mT)
-        if bits is not None:
-            grad_p, p_seen = (without(every, bits, dropout) for every in (grad_p, p))
+        grad_p = _scaled(grad_block, v[:, :stop].mT, stays)
+        if noise is not None:
+            noise = noise.to(p.dtype)
+            grad_p, p_seen = (without(every, noise, dropout) for every in (grad_p, p))
         grad_s = torch._softmax_backward_data(grad_p, p, -1, p.dtype)
         _product(grad_s, k[:, :stop], grad_q[:, start:stop], scale)
         if stop == q.shape[1]:  # the last block sees all keys
             _product(grad_s.mT, q[:, start:stop], grad_k, scale)
-            _product(p_seen.mT, grad_block, grad_v)
+            _product(p_seen.mT, grad_block, grad_v, stays)
         else:
             grad_k[:, :stop] += _scaled(grad_s.mT, q[:, start:stop], scale)
-            grad_v[:, :stop] += torch.bmm(p_seen.mT, grad_block)
+            grad_v[:, :stop] += _scaled(p_seen.mT, grad_block, stays)
 
 
 def _product(a: Tensor, b: Tensor, into: Tensor, scale: float = 1.0) -> None:

@@ -20,7 +20,7 @@ from torch.utils.checkpoint import checkpoint
 from gpt2lab.core.errors import UserError
 from gpt2lab.model.attention import by_blocks, causal_attention
 from gpt2lab.model.config import GPT2Config
-from gpt2lab.model.dropout import dropout
+from gpt2lab.model.dropout import add_dropped, dropout
 from gpt2lab.model.gelu import gelu
 from gpt2lab.model.last_look import last_look
 from gpt2lab.model.linear import Linear, linear
@@ -60,7 +60,6 @@ class Attention(nn.Module):
         self.layer = layer
         self.heads = config.heads
         self.dropout = config.attention_dropout
-        self.output_dropout = config.residual_dropout
         scale = 1 / math.sqrt(config.width // config.heads) if config.scale_attention else 1.0
         self.scale = scale / (layer + 1) if config.scale_attention_by_layer else scale
         self.c_attn = Linear(config.width, 3 * config.width)
@@ -73,7 +72,7 @@ class Attention(nn.Module):
         y_BTC = self._last_look(norm, x_BTC, mask, wanted_N, rate)
         if y_BTC is None:
             y_BTC = _only(wanted_N, self._whole_look(norm, x_BTC, mask, causal, cache, rate))
-        return dropout(self.c_proj(y_BTC), self.output_dropout, self.training)
+        return self.c_proj(y_BTC)
 
     def _last_look(
         self, norm: nn.Module, x_BTC: Tensor, mask: Mask, wanted_N: Tensor | None, rate: float
@@ -119,19 +118,18 @@ class Attention(nn.Module):
 class MLP(nn.Module):
     def __init__(self, config: GPT2Config) -> None:
         super().__init__()
-        self.dropout = config.residual_dropout
         self.activation = ACTIVATION_FUNCTIONS[config.activation]
         self.c_fc = Linear(config.width, config.inner_width)
         self.c_proj = Linear(config.inner_width, config.width)
 
     def forward(self, norm: nn.Module, x_BTC: Tensor) -> Tensor:
-        y_BTC = linear_after(self.activation, linear_after(norm, x_BTC, self.c_fc), self.c_proj)
-        return dropout(y_BTC, self.dropout, self.training)
+        return linear_after(self.activation, linear_after(norm, x_BTC, self.c_fc), self.c_proj)
 
 
 class Block(nn.Module):
     def __init__(self, config: GPT2Config, layer: int) -> None:
         super().__init__()
+        self.dropout = config.residual_dropout
         self.ln_1 = nn.LayerNorm(config.width, eps=config.norm_epsilon)
         self.attn = Attention(config, layer)
         self.ln_2 = nn.LayerNorm(config.width, eps=config.norm_epsilon)
@@ -140,8 +138,9 @@ class Block(nn.Module):
     def forward(
         self, x_BTC: Tensor, mask: Mask, causal: bool, cache: Cache | None, wanted_N: Tensor | None = None
     ) -> Tensor:
-        x_BTC = _only(wanted_N, x_BTC) + self.attn(self.ln_1, x_BTC, mask, causal, cache, wanted_N)
-        return x_BTC + self.mlp(self.ln_2, x_BTC)
+        y_BTC = self.attn(self.ln_1, x_BTC, mask, causal, cache, wanted_N)
+        x_BTC = add_dropped(_only(wanted_N, x_BTC), y_BTC, self.dropout, self.training)
+        return add_dropped(x_BTC, self.mlp(self.ln_2, x_BTC), self.dropout, self.training)
 
 
 class Transformer(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,12 @@ import torch
 from gpt2lab.core import console
 from gpt2lab.core.console import counted
 from gpt2lab.model.config import GPT2_VOCABULARY, SIZES, GPT2Config, describe, parameter_count
-from gpt2lab.model.gpt2 import GPT2, GPT2Classifier
 from gpt2lab.model.reading import HUB_NAMES, find_model, read_config
 from gpt2lab.study import at_hand, methods, needs
 from gpt2lab.study.recipe import Recipe, searched_with, searches, seeds_of, tuning
 from gpt2lab.study.settings import TuneSettings
 from gpt2lab.text import named
 from gpt2lab.text.corpus import is_corpus, open_corpus
-from gpt2lab.train import groups
 from gpt2lab.train.plan import batch_rows, limits
 from gpt2lab.train.schedule import warmup_steps
 
@@ -48,7 +47,7 @@ def of_variant(recipe: Recipe, name: str, config: GPT2Config, device: torch.devi
     if recipe.variants[name].get("base"):
         config = base_config(settings.base)
     labels = _labels(settings)
-    total, trainable = _parameters(settings, config, labels)
+    total, trainable = methods.parameters(settings, replace(config, labels=labels))
     train = settings.train
     block = train.block or config.context - methods.soft_tokens(settings)
     rows_a_step = batch_rows(train, block)
@@ -122,23 +121,6 @@ def _labels(settings: TuneSettings) -> tuple[str, ...]:
     if is_corpus(Path(source)):
         return tuple(open_corpus(Path(source)).manifest["labels"])
     return ("a class", "another")  # how many there are is known when the data are read
-
-
-def _parameters(settings: TuneSettings, config: GPT2Config, labels: tuple[str, ...]) -> tuple[int, int]:
-    """(all, those that move), counted on a model without numbers."""
-    from dataclasses import replace
-
-    config = replace(config, labels=labels)
-    if settings.method == "qlora":  # the same numbers, without weights to pack
-        settings = settings.model_copy(update={"method": "lora"})
-    with torch.device("meta"):
-        model = GPT2Classifier(config) if labels else GPT2(config)
-        methods.apply(settings, model, None)
-    train = settings.train.model_copy(update={"groups": methods.groups(settings, config)})
-    groups.freeze(model, train)
-    every = groups.Group("", dict(model.named_parameters()), 0, 0)
-    moving = groups.Group("", {name: p for name, p in every.parameters.items() if p.requires_grad}, 0, 0)
-    return every.count(config.vocabulary), moving.count(config.vocabulary)
 
 
 def _rows(settings: TuneSettings, tokenizer: str, block: int) -> int | None:

@@ -24,6 +24,7 @@ from gpt2lab.study.data import corpus_for
 from gpt2lab.study.job import Job, block_of
 from gpt2lab.study.run_folder import Intent
 from gpt2lab.study.settings import TuneSettings
+from gpt2lab.text.corpus import Corpus
 from gpt2lab.train.loop import Sink
 
 
@@ -36,7 +37,7 @@ def finetune(
         return found
     base = find_model(settings.base)
     corpus = corpus_for(settings, base)
-    config = _config(settings, base, tasks.class_names(corpus) if settings.task == "labels" else ())
+    config = config_of(settings, base, corpus)
     window = config.context - (soft := methods.soft_tokens(settings))
     block = block_of(settings, window)
     if soft:
@@ -82,10 +83,12 @@ def _refuse_changed(found: dict[str, Any], settings: TuneSettings) -> None:
     run_folder.refuse_changed(found, corpus, {"path": settings.base, "weights": weights})
 
 
-def _config(settings: TuneSettings, base: Path, labels: tuple[str, ...]) -> GPT2Config:
+def config_of(settings: TuneSettings, base: Path, corpus: Corpus) -> GPT2Config:
+    """The base's, with the classes of the data where these are learned."""
     config = read_config(base)
     if settings.task == "text":
         return config
+    labels = tasks.class_names(corpus)
     if config.labels and config.labels != labels:
         console.warn(f"the base tells {', '.join(config.labels)} apart; these are other classes, so it gets a new head")
     return replace(config, labels=labels)

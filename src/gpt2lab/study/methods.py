@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from gpt2lab.core import console, files, hardware
 from gpt2lab.core.errors import UserError
@@ -19,6 +20,7 @@ from gpt2lab.model.reading import read_model, weight_hash
 from gpt2lab.model.writing import write_beside_adapter, write_model
 from gpt2lab.study.settings import TuneSettings
 from gpt2lab.text.tokenizer import Tokenizer
+from gpt2lab.train import groups as parting
 from gpt2lab.train.settings import GroupSettings
 
 LOW_RANK = ("lora", "qlora")
@@ -91,6 +93,20 @@ def _refuse_what_packed_weights_cannot(settings: TuneSettings) -> None:
         raise UserError(
             "4-bit weights work on CPUs and CUDA, not on mps", place="device", way_out="--device cpu, or --method lora"
         )
+
+
+def parameters(settings: TuneSettings, config: GPT2Config) -> tuple[int, int]:
+    """(all, those that move), counted on a model without numbers, which refuses what a real one would."""
+    if settings.method == "qlora":  # the same numbers, without weights to pack
+        settings = settings.model_copy(update={"method": "lora"})
+    with torch.device("meta"):
+        model = GPT2Classifier(config) if config.labels else GPT2(config)
+        apply(settings, model, None)
+    train = settings.train.model_copy(update={"groups": groups(settings, config)})
+    parting.freeze(model, train)
+    every = parting.Group("", dict(model.named_parameters()), 0, 0)
+    moving = parting.Group("", {name: p for name, p in every.parameters.items() if p.requires_grad}, 0, 0)
+    return every.count(config.vocabulary), moving.count(config.vocabulary)
 
 
 def writer(settings: TuneSettings, tokenizer: Tokenizer, base: Base) -> Writer:

@@ -13,7 +13,8 @@ from gpt2lab.core.errors import UserError
 from gpt2lab.core.settings import Positive, Seed, Settings
 from gpt2lab.generate.settings import SamplingSettings
 from gpt2lab.model.settings import ModelSettings
-from gpt2lab.study.settings import Axis, ProbeSettings, SearchSettings, TuneSettings
+from gpt2lab.study.axis import Axis, axis_of
+from gpt2lab.study.settings import ProbeSettings, SearchSettings, TuneSettings
 from gpt2lab.text.settings import ColumnSettings, PrepareSettings
 from gpt2lab.train.settings import TrainSettings
 
@@ -114,7 +115,13 @@ def searches(recipe: Recipe) -> dict[str, list[Axis]]:
     every = trained(recipe)
     own = {name: over for name in every if (over := recipe.variants[name].get("over"))}
     shared = {every[0]: recipe.over} if recipe.over and set(every) - set(own) else {}
-    return {name: [Axis(key, str(text)) for key, text in over.items()] for name, over in {**shared, **own}.items()}
+    return {name: [_axis(f"{key}={text}") for key, text in over.items()] for name, over in {**shared, **own}.items()}
+
+
+def _axis(text: str) -> Axis:
+    if text.startswith("method="):
+        raise UserError("a variant has one method", place=f"over: {text}", way_out="a variant for each")
+    return axis_of(text)
 
 
 def searched_with(recipe: Recipe, variant: str) -> str | None:
@@ -178,6 +185,7 @@ def read(name: str, overrides: list[str]) -> Recipe:
     if recipe.base is not None and not trained(recipe):
         raise UserError("a recipe with a base needs variants to tune", place=name)
     _refuse_empty_names(recipe, name)
+    searches(recipe)
     for variant in trained(recipe):
         seeds_of(recipe, variant)
         tuning(recipe, variant, recipe.base or "")

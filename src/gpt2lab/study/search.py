@@ -18,16 +18,17 @@ import torch
 from gpt2lab.core import console, files, lines, lock
 from gpt2lab.core import settings as strict
 from gpt2lab.core.errors import UserError
+from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.reading import find_model, weight_hash
-from gpt2lab.study import search_report
+from gpt2lab.study import methods, search_report
+from gpt2lab.study.axis import Axis, Point, at
 from gpt2lab.study.data import corpus_for
-from gpt2lab.study.finetune import finetune
+from gpt2lab.study.finetune import config_of, finetune
 from gpt2lab.study.run_folder import Intent
-from gpt2lab.study.settings import Axis, SearchSettings, TuneSettings
+from gpt2lab.study.settings import SearchSettings, TuneSettings
 from gpt2lab.train.loop import Diverged
 from gpt2lab.train.watch import is_low_better
 
-Point = dict[str, str]  # setting → value, as one would type it
 LOOKED_AT = "trial.json"  # in a trial's run folder, once it has ended in any way
 
 
@@ -36,7 +37,7 @@ class Trial:
     number: int
     point: Point
     run: str
-    state: str  # finished, pruned, diverged, out of memory
+    state: str  # finished, pruned, diverged, out of memory, refused
     best: float | None
     best_step: int | None
     looks: dict[int, float]  # step → what was watched
@@ -59,8 +60,8 @@ def search(
         watched = settings.train.watch
         trials: list[Trial] = []
         for number, point in enumerate(_points(axes, how, trials, is_low_better(watched)), 1):
-            chosen = _at(settings, point)
-            console.say(f"trial {number}: {', '.join(f'{key}={value}' for key, value in point.items())}")
+            chosen = at(settings, point)
+            console.say(f"trial {number}: {_worded(point)}")
             trials.append(_trial(number, point, chosen, out, trials, how))
             _say(trials[-1], watched)
             search_report.write(out, axes, watched, [trial.as_dict() for trial in trials])
@@ -96,15 +97,30 @@ def _keep(out: Path, settings: TuneSettings, axes: Sequence[Axis], how: SearchSe
         raise UserError(
             "a search with other settings is here: " + "; ".join(changed), place=out, way_out="choose another --out"
         )
-    for axis in axes:
-        for value in axis.samples:
-            _at(settings, {axis.key: value})
+    with console.hushed():
+        config = config_of(settings, base, corpus)
+    _refuse_points(settings, axes, config)
     files.write_json(path, wanted)
 
 
-def _at(settings: TuneSettings, point: Point) -> TuneSettings:
-    overrides = [f"{key}={value}" for key, value in point.items()]
-    return strict.resolve(TuneSettings, values=settings.as_dict(), overrides=overrides)
+def _refuse_points(settings: TuneSettings, axes: Sequence[Axis], config: GPT2Config) -> None:
+    """All that cannot be trained, in one message; of a range its ends stand for what lies between."""
+    wrong = {}
+    for values in itertools.product(*(axis.samples for axis in axes)):
+        point = {axis.key: value for axis, value in zip(axes, values)}
+        try:
+            methods.parameters(at(settings, point), config)
+        except UserError as error:
+            wrong.setdefault(str(error), _worded(point))
+    if wrong:
+        raise UserError(
+            "some trials cannot be made:\n" + "\n".join(f"  {point}: {why}" for why, point in wrong.items()),
+            place="--over",
+        )
+
+
+def _worded(point: Point) -> str:
+    return ", ".join(f"{key}={value}" for key, value in point.items())
 
 
 def _points(axes: Sequence[Axis], how: SearchSettings, trials: list[Trial], low: bool) -> Iterator[Point]:
@@ -143,8 +159,10 @@ def _trial(
     number: int, point: Point, settings: TuneSettings, out: Path, before: Sequence[Trial], how: SearchSettings
 ) -> Trial:
     run = out / "trials" / files.fingerprint(settings.as_dict())[:12]
-    if not (run / LOOKED_AT).is_file():
+    state = files.read_json(run / LOOKED_AT)["state"] if (run / LOOKED_AT).is_file() else None
+    if state is None:
         state = _train(settings, run, before, how)
+    if state != "refused" and not (run / LOOKED_AT).is_file():  # what was refused may be possible another time
         files.write_json(run / LOOKED_AT, {"state": state, "point": point})
     looks = _looks(run, settings.train.watch)
     best = _best_look(looks, settings.train.watch)
@@ -152,7 +170,7 @@ def _trial(
         number,
         point,
         str(run.relative_to(out)),
-        files.read_json(run / LOOKED_AT)["state"],
+        state,
         None if best is None else looks[best],
         best,
         looks,
@@ -168,6 +186,9 @@ def _train(settings: TuneSettings, run: Path, before: Sequence[Trial], how: Sear
     except Diverged as error:
         console.warn(str(error))
         return "diverged"
+    except UserError as error:
+        console.warn(str(error))
+        return "refused"
     except torch.OutOfMemoryError:
         return "out of memory"
     return "finished"
@@ -185,11 +206,11 @@ def _hopeless(
         if value is None or not math.isfinite(value):
             return
         looks[step] = value
-        seen = [looks[at] for at in looks if at <= step]
+        seen = [looks[then] for then in looks if then <= step]
         others = sorted(
-            (min if low else max)(value for at, value in trial.looks.items() if at <= step)
+            (min if low else max)(value for then, value in trial.looks.items() if then <= step)
             for trial in before
-            if trial.state == "finished" and any(at <= step for at in trial.looks)
+            if trial.state == "finished" and any(then <= step for then in trial.looks)
         )
         if len(others) < how.prune_after:
             return
@@ -230,7 +251,7 @@ def _retrain(settings: TuneSettings, best: Trial, how: SearchSettings, out: Path
     """Chosen by its luck with one seed, the winner is judged by another."""
     seed = settings.train.seed + how.fresh_seed
     console.say(f"the best is trial {best.number}; once more with seed {seed}")
-    chosen = _at(settings, {**best.point, "train.seed": str(seed)})
+    chosen = at(settings, {**best.point, "train.seed": str(seed)})
     finetune(chosen, out / "best", Intent(resume=True))
     looks = _looks(out / "best", settings.train.watch)
     step = _best_look(looks, settings.train.watch)

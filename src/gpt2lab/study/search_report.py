@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt2lab.core import files
-from gpt2lab.study.settings import Axis
+from gpt2lab.study.axis import Axis
 
 
 def write(out: Path, axes: Sequence[Axis], watched: str, trials: Sequence[dict[str, Any]]) -> None:

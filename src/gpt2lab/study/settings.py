@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +9,6 @@ from pydantic import model_validator
 
 from gpt2lab.core.errors import UserError
 from gpt2lab.core.settings import (
-    OVERRIDE,
     NaturalFloat,
     Positive,
     PositiveFloat,
@@ -128,6 +126,12 @@ class TuneTrainSettings(TrainSettings):
         return {**given, **({} if lasts else {"epochs": 3.0}), **({} if has_size else {"batch_rows": 16})}
 
 
+def wanted_by(method: Method) -> dict[str, float]:
+    """What a method trains with, unless something else is said."""
+    decay = 0.0 if method == "prompt" else TuneTrainSettings.model_fields["weight_decay"].default
+    return {"learning_rate": RATES[method], "weight_decay": decay}
+
+
 class TuneSettings(Settings):
     kind: Literal["finetune"] = "finetune"
     """What the run does."""
@@ -157,8 +161,7 @@ class TuneSettings(Settings):
         method, train = given.get("method"), given.get("train", {})
         if not isinstance(train, dict) or method not in RATES:
             return given
-        decay = {"weight_decay": 0.0} if method == "prompt" else {}
-        return {**given, "train": {"learning_rate": RATES[method], **decay, **train}}
+        return {**given, "train": {**wanted_by(method), **train}}
 
 
 class SearchSettings(Settings):
@@ -176,62 +179,6 @@ class SearchSettings(Settings):
     """Train the best once more, with a fresh seed."""
     fresh_seed: Positive = 1000
     """What is added to train.seed for that."""
-
-
-@dataclass(frozen=True)
-class Axis:
-    """One setting that a search varies: values with commas, or a range `1e-5..1e-2`, drawn on a logarithmic scale."""
-
-    key: str
-    text: str
-
-    @property
-    def values(self) -> tuple[str, ...]:
-        return () if ".." in self.text else tuple(part.strip() for part in self.text.split(","))
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        low, _, high = self.text.partition("..")
-        return float(low), float(high)
-
-    @property
-    def whole(self) -> bool:
-        """Whether a range is of whole numbers."""
-        return all(part.isdecimal() for part in self.text.split(".."))
-
-    @property
-    def samples(self) -> tuple[str, ...]:
-        """What can be checked before anything is trained."""
-        return self.values or tuple(self.text.split(".."))
-
-    @property
-    def is_number(self) -> bool:
-        return all(_is_number(value) for value in self.samples)
-
-
-def axis_of(text: str) -> Axis:
-    """From `key.path=a,b,c` or `key.path=low..high`."""
-    key, _, values = text.partition("=")
-    found = Axis(key, values)
-    if key == "method":
-        raise UserError("each method wants rates of its own", place="--over", way_out="a search for each method")
-    good = OVERRIDE.match(text) and all(found.samples)
-    if good and ".." in values:
-        good = found.is_number and 0 < found.ends[0] < found.ends[1]
-    if not good:
-        raise UserError(
-            f"what to search over is not understood: {text!r}", place="--over",
-            way_out="train.learning_rate=1e-4,2e-4,4e-4 or train.learning_rate=1e-5..1e-2",
-        )  # fmt: skip
-    return found
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 AnySettings = RunSettings | TuneSettings
