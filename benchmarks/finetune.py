@@ -182,6 +182,7 @@ def ours(shape: Shape, device_name: str, base: Path, method: str, precision: str
     from gpt2lab.text.batches import UNSCORED, Batch
     from gpt2lab.train import groups
     from gpt2lab.train.compiling import loss_function
+    from gpt2lab.train.feed import Cut, ahead
     from gpt2lab.train.objectives import classification
     from gpt2lab.train.plan import Plan
     from gpt2lab.train.processes import ALONE
@@ -208,10 +209,14 @@ def ours(shape: Shape, device_name: str, base: Path, method: str, precision: str
     loss = loss_function(classification, model, train.compile)
     stepper = Stepper(model, loss, plan, State(model, plan), ALONE)
     texts = Texts(shape)
-    for step, chosen in enumerate(itertools.cycle(texts.batches())):
-        ids, mask, labels = (tensor.numpy() for tensor in texts.padded(chosen))
-        batch = Batch(ids, np.full_like(ids, UNSCORED), np.where(mask == 1, 0, -1), labels)
-        yield stepper.update(stepper.cut(batch), step).values()["loss"]
+    batches = texts.batches()
+
+    def batch(step: int) -> Cut:
+        ids, mask, labels = (tensor.numpy() for tensor in texts.padded(batches[step % POOL]))
+        return stepper.cut(Batch(ids, np.full_like(ids, UNSCORED), np.where(mask == 1, 0, -1), labels))
+
+    for step, made in enumerate(ahead(batch, 0, plan.steps)):  # beside the training, as in `train/loop.py`
+        yield stepper.update(made, step).values()["loss"]
 
 
 def their_model(base: Path, method: str, more: list[str]) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 from gpt2lab import __version__
 from gpt2lab.core import console, files, hardware
 from gpt2lab.core.errors import UserError
-from gpt2lab.measure import choices, costs, harness, labels, lambada, perplexity, plans, records
+from gpt2lab.measure import choices, costs, harness, labels, lambada, perplexity, plans, records, seen
 from gpt2lab.measure.bench import Bench
 from gpt2lab.measure.settings import Evaluation
 from gpt2lab.measure.texts import Texts
@@ -114,6 +114,8 @@ def _complete(record: dict[str, Any], name: str, bench: Bench, asked: dict[str, 
     known, own = family_of(name).data(name, bench), record.get("data", {})
     data = {"hash": own.get("hash"), **known, **({"source": own} if own else {})}
     stated = {"precision": bench.settings.evaluate.precision, **record["settings"]}
+    if seen.say_if_seen(bench, data.get("split") or stated.get("split")):
+        data["trained_on"] = True
     complete = {
         **record,
         "settings": stated,

@@ -14,7 +14,12 @@ def seed_for(seed: int, step: int, purpose: str) -> int:
 
 
 def seed_torch(seed: int, step: int, purpose: str) -> None:
-    torch.manual_seed(seed_for(seed, step, purpose))
+    """Every device that is in use; for one that is not, `manual_seed` would note its caller at every step."""
+    number = seed_for(seed, step, purpose)
+    if torch.cuda.is_initialized() or torch.backends.mps.is_available():
+        torch.manual_seed(number)
+    else:
+        torch.default_generator.manual_seed(number)
 
 
 def be_deterministic(wanted: bool) -> None:
