@@ -124,6 +124,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("place", type=Path)
     arguments.add_argument("--seeds", type=int, nargs="*", default=[1])
+    arguments.add_argument("--remark", help="of the circumstances, kept with the result")
     arguments.add_argument("--trainer", type=Path, help="be the child that trains into this folder")
     given = arguments.parse_args()
     place, data = given.place.resolve(), Path(os.environ["GPT2LAB_REAL_DATA"])
@@ -151,7 +152,8 @@ def main() -> None:
             for row in rows
         ],
     )  # fmt: skip
-    save("equal-accuracy", {"settings": " ".join((__doc__ or "").partition("\n\n")[2].split()), "rows": rows})
+    settings = " ".join((__doc__ or "").partition("\n\n")[2].split())
+    save("equal-accuracy", {"settings": settings, "remark": given.remark, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -39,6 +39,18 @@ def test_every_command_runs_and_then_the_python_of_its_page(page, tmp_path):
     assert done.returncode == 0, f"{page.name}\n{done.stderr}"
 
 
+def test_pages_read_one_after_the_other_in_one_folder_do_not_get_in_each_others_way():
+    """What two pages make in one place is made by the same words, so that the second finds it made."""
+    makers: dict[str, set[str]] = {}
+    for page in PAGES:
+        for command in commands(page):
+            made = re.search(r" --out (\S+)", command) or re.match(r"gpt2lab recipe copy \S+ (\S+)", command)
+            if made and not re.search(r" --(only|print-commands|dry-run|extend|resume)", command):
+                who = f"{page.name}: {command}" if "recipe copy" in command else command  # a copy is made once
+                makers.setdefault(made[1], set()).add(who)
+    assert not {place: words for place, words in makers.items() if len(words) > 1}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_make_target_and_every_link_exists(page):
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)

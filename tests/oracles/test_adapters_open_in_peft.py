@@ -288,3 +288,60 @@ def test_an_adapter_that_peft_made_opens_here(place, tmp_path, task):
         else ["predict", tmp_path / "theirs", "--text", "x"]
     )
     assert gpt2lab(*verb) == 0
+
+
+@pytest.mark.parametrize("start", ["pissa", "olora"])
+def test_an_adapter_whose_start_changed_peft_s_base_is_refused(place, tmp_path, capsys, start):
+    """On the base as it was its logits would be wrong by a tenth, in silence."""
+    settings = peft.LoraConfig(
+        r=3, target_modules=["c_attn"], fan_in_fan_out=True, task_type="CAUSAL_LM", init_lora_weights=start
+    )
+    base = AutoModelForCausalLM.from_pretrained(place / "base" / "model")
+    peft.get_peft_model(base, settings).save_pretrained(tmp_path / "theirs")
+    assert gpt2lab("generate", tmp_path / "theirs", "--prompt", "x") == 2
+    assert f"PEFT's {start}" in capsys.readouterr().err
+
+
+def test_an_adapter_for_a_model_of_another_width_is_one_line(place, tmp_path, capsys):
+    """Of one that PEFT made nothing but its shapes says so."""
+    adapter = tune(place, "too-narrow", "text", "lora")
+    shape = [word.replace("width=16", "width=32") for word in SHAPE]
+    limits = ["--data", place / "text", "--out", tmp_path / "wide", "train.steps=1", "train.batch_rows=8"]
+    assert gpt2lab("pretrain", *limits, *shape) == 0
+    (adapter / "gpt2lab.json").unlink()
+    stored = files.read_json(adapter / "adapter_config.json")
+    wide = str(tmp_path / "wide" / "model")
+    files.write_json(adapter / "adapter_config.json", {**stored, "base_model_name_or_path": wide})
+    for verb in (["generate", adapter, "--prompt", "x"], ["merge", adapter, "--out", tmp_path / "merged"]):
+        assert gpt2lab(*verb) == 2
+        assert "the adapter is for another base" in capsys.readouterr().err
+
+
+def test_a_base_that_was_moved_is_named_as_such(place, tmp_path, capsys):
+    given = ["--data", place / "text", "--out", tmp_path / "base", "train.steps=1", "train.batch_rows=8"]
+    assert gpt2lab("pretrain", *given, *SHAPE) == 0
+    more = ["--data", place / "text", "--method", "lora", "train.steps=1", "train.epochs=none"]
+    assert gpt2lab("finetune", "--base", tmp_path / "base", *more, "--out", tmp_path / "run") == 0
+    (tmp_path / "base").rename(tmp_path / "elsewhere")
+    assert gpt2lab("generate", tmp_path / "run", "--prompt", "x") == 2
+    said = capsys.readouterr().err
+    assert "the base that this adapter stands on is not where it was" in said
+    assert f"made on {tmp_path / 'base' / 'model'}" in said
+
+
+def test_a_plain_adapter_has_no_other_weights_to_go_into(place, tmp_path, capsys):
+    adapter = tune(place, "plain", "text", "lora")
+    assert gpt2lab("merge", adapter, "--out", tmp_path / "merged", "--into-original") == 2
+    assert "was tuned on the original weights" in capsys.readouterr().err
+
+
+def test_a_group_cannot_thaw_what_an_adapter_does_not_hold(place, tmp_path, capsys):
+    """It would move, and be lost."""
+    given = ["--base", place / "base", "--data", place / "text", "--method", "lora", "--out", tmp_path / "run"]
+    assert gpt2lab("finetune", *given, 'train.groups=[{"match": "*.ln_1.bias", "frozen": false}]') == 2
+    assert "cannot move" in capsys.readouterr().err
+
+
+def test_a_prompts_text_that_is_cut_is_counted(place, capsys):
+    tune(place, "long-text", "text", "prompt", "prompt.tokens=2", "prompt.text=a place of wonder and old stone")
+    assert "tokens of prompt.text the first 2 are taken" in capsys.readouterr().err

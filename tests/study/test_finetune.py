@@ -10,7 +10,7 @@ import pytest
 from command_line import fresh, gpt2lab, last_json
 from gpt2lab.core import files, lines
 from gpt2lab.model.reading import read_model
-from gpt2lab.study.settings import TuneDataSettings, TuneSettings
+from gpt2lab.study.settings import TuneDataSettings, TuneSettings, resumed
 from gpt2lab.study.tasks import text as text_task
 from gpt2lab.text.batches import UNSCORED, Documents
 from gpt2lab.text.corpus import open_corpus
@@ -370,3 +370,45 @@ def test_rows_of_many_lengths_are_not_compiled_one_by_one(place, tmp_path, capsy
     assert tune(place, tmp_path / "run", "full", place / "labels", "--task", "labels", "train.compile=true") == 0
     assert "train.compile is left out: it is for blocks" in capsys.readouterr().err
     assert files.read_json(tmp_path / "run" / "run.json")["decided"]["compile"] is False
+
+
+def test_a_dry_run_of_several_seeds_is_that_of_one(place, tmp_path, capsys):
+    given = ["--base", place / "base", "--data", place / "labels", "--method", "full", "--task", "labels"]
+    assert gpt2lab("finetune", *given, "--out", tmp_path / "runs", "--seeds", "4,5", *SHORT, "--dry-run", "--json") == 0
+    assert last_json(capsys.readouterr().out)["parameters"] > 0
+    assert not (tmp_path / "runs").exists()
+
+
+def test_paths_in_a_file_of_settings_are_kept_whole(place, tmp_path, monkeypatch):
+    """So that the run resumes, and its adapter opens, from anywhere."""
+    monkeypatch.chdir(place)
+    settings = {"base": "base", "data": {"source": "text"}, "method": "lora"}
+    (tmp_path / "set.yaml").write_text(json.dumps(settings))
+    assert gpt2lab("finetune", tmp_path / "set.yaml", "--out", tmp_path / "run", *SHORT) == 0
+    stored = resumed(tmp_path / "run")
+    assert (stored.base, stored.data.source) == (str(place / "base"), str(place / "text"))
+    adapter = files.read_json(tmp_path / "run" / "model" / "adapter_config.json")
+    assert adapter["base_model_name_or_path"] == str(place / "base" / "model")
+
+
+def test_what_is_missing_is_named_as_it_is_typed(tmp_path, capsys):
+    assert gpt2lab("finetune", "--base", "gpt2", "--out", tmp_path / "run") == 2
+    assert "--data DATA and --method full, lora, qlora, prompt or partial must be given" in capsys.readouterr().err
+
+
+def test_a_recipe_is_no_file_of_settings(tmp_path, capsys):
+    (tmp_path / "study.yaml").write_text("question: which?\nvariants: {}\n")
+    assert gpt2lab("finetune", tmp_path / "study.yaml", "--out", tmp_path / "run") == 2
+    assert "gpt2lab run" in capsys.readouterr().err
+
+
+def test_help_says_the_defaults_of_tunings(capsys):
+    assert gpt2lab("finetune", "--help") == 0
+    said = capsys.readouterr().out
+    assert "train.learning_rate=5e-05" in said
+    assert "train.validate_every=epoch" in said
+
+
+def test_a_setting_of_another_method_is_said_to_have_no_effect(place, tmp_path, capsys):
+    assert tune(place, tmp_path / "run", "full", place / "text", "lora.rank=4") == 0
+    assert "lora.rank has no effect with --method full" in capsys.readouterr().err

@@ -14,7 +14,7 @@ from gpt2lab.study import methods
 from gpt2lab.study.settings import TuneDataSettings, TuneSettings
 from gpt2lab.train import checkpoint
 
-pytest.importorskip("bitsandbytes")
+bitsandbytes = pytest.importorskip("bitsandbytes")
 SHAPE = ["model.layers=2", "model.heads=2", "model.width=64", "model.context=64"]
 SHORT = ["train.epochs=none", "train.batch_rows=8", "train.learning_rate=1e-2"]
 
@@ -156,3 +156,35 @@ def test_merging_is_exact_on_what_the_packed_weights_stand_for_and_measured_on_t
         moved[name] = last_json(capsys.readouterr().out)["logits_moved"]
     assert moved["exact"] < 1e-5
     assert moved["original"] > 1e-3
+
+
+@pytest.mark.parametrize("task", ["text", "labels"])
+def test_it_opens_in_peft_on_a_base_in_four_bits(place, tmp_path, task):
+    """What transformers packs is bit for bit what ours stood on; on the weights before packing the logits differ."""
+    import peft
+    import transformers
+
+    assert tune(place, tmp_path / "run", "train.steps=3", "lora.targets=all", "train.precision=fp32", task=task) == 0
+    kind = {
+        "text": transformers.AutoModelForCausalLM,
+        "labels": transformers.AutoModelForSequenceClassification,
+    }[task]
+    ours, ids = read_model(tmp_path / "run"), torch.arange(3, 40)[None]
+    more = {} if task == "text" else {"num_labels": len(ours.config.labels), "pad_token_id": 0}
+    four_bits = transformers.BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True
+    )
+    base = place / "base" / "model"
+    packed = kind.from_pretrained(base, quantization_config=four_bits, **more)
+    theirs = kind.from_pretrained(base, **more)
+    for name, module in packed.named_modules():
+        if "Linear4bit" in type(module).__name__ and ".h." in name:
+            weight = bitsandbytes.functional.dequantize_4bit(module.weight.data, module.weight.quant_state)
+            theirs.get_submodule(name).weight.data = weight.float().t().contiguous()
+    logits = {}
+    for name, model in (("in four bits", theirs), ("as it was", kind.from_pretrained(base, **more))):
+        logits[name] = peft.PeftModel.from_pretrained(model, tmp_path / "run" / "model").eval()(ids).logits.detach()
+    found = ours(ids).detach()[..., : logits["as it was"].shape[-1]]
+    moved = {name: float((found - theirs).abs().max() / found.abs().max()) for name, theirs in logits.items()}
+    assert moved["in four bits"] < 1e-5
+    assert moved["as it was"] > 1e-3

@@ -8,6 +8,7 @@ from gpt2lab.core import files
 from gpt2lab.measure import records
 from gpt2lab.model.reading import read_model
 from gpt2lab.study import recipe as recipes
+from small_recipe import RECIPE
 
 
 @pytest.fixture
@@ -99,14 +100,15 @@ def test_a_recipe_of_ones_own_pretrains_searches_and_tunes(tmp_path, capsys):
         "measures": [
             {"protocol": "bits-per-byte", "settings": {"evaluate.limit": 12}},
             {"protocol": "forgetting", "data": "builtin:docs", "settings": {"evaluate.limit": 12}},
-            {"protocol": "hellaswag/harness", "data": "nowhere.jsonl"},
+            {"protocol": "hellaswag/harness", "data": str(tmp_path / "no-questions.jsonl")},
         ],
         "prompts": ["<LOC>"],
         "samples": {"max_new_tokens": 5},
     }
     path, out = tmp_path / "mine.yaml", tmp_path / "study"
     path.write_text(yaml.safe_dump(mine))
-    assert gpt2lab("run", path, "--out", out) == 0
+    (tmp_path / "no-questions.jsonl").write_text('{"text": "no endings here"}\n')
+    assert gpt2lab("run", path, "--out", out) == 1
     said = capsys.readouterr().err
     assert "too-many failed, and the study goes on" in said
     assert "full: hellaswag/harness was not measured" in said
@@ -118,11 +120,16 @@ def test_a_recipe_of_ones_own_pretrains_searches_and_tunes(tmp_path, capsys):
     before = (out / "runs" / "full" / "run.json").stat().st_mtime_ns
     assert (out / "recipe.yaml").read_text() == path.read_text()
     assert gpt2lab("run", path, "--out", out, "--only", "nothing") == 2
-    assert gpt2lab("run", path, "--out", out, "--only", "full") == 0
+    assert gpt2lab("run", path, "--out", out, "--only", "full") == 1
     assert (out / "runs" / "full" / "run.json").stat().st_mtime_ns == before
     page = (out / "report.html").read_text()
     assert ">soft</h4>" in page
     assert "too-many: failed: soft tokens leave no room" in page
+    assert "full: hellaswag/harness was not measured" in page
+    del mine["measures"][2]  # what is measured may change without a training; what could not be is then forgotten
+    path.write_text(yaml.safe_dump(mine))
+    assert gpt2lab("run", path, "--out", out, "--only", "full") == 0
+    assert (out / "runs" / "full" / "run.json").stat().st_mtime_ns == before
     measured = {name: protocols_in(out / "runs" / name) for name in ("base", "full", "soft")}
     assert "bits-per-byte@1" in measured["base"]
     assert "forgetting@1" not in measured["base"]
@@ -157,3 +164,28 @@ def test_an_untouched_base_is_measured_and_writes_beside_its_variants(tmp_path):
     assert protocols_in(runs / "untouched") == {"perplexity/blocks@1"}
     assert protocols_in(runs / "full") == {"perplexity/blocks@1", "text-quality@1"}
     assert (runs / "untouched" / "samples.jsonl").read_text().count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("measure", "said"),
+    [
+        ({"protocol": "label"}, "did you mean labels?"),
+        ({"protocol": "labels", "data": "tikets.csv"}, "there is no data named 'tikets.csv'"),
+        ({"protocol": "labels", "settings": {"data.splt": "test"}}, "did you mean data.split?"),
+    ],
+)
+def test_a_measure_that_cannot_be_made_is_refused_before_anything_is_trained(tmp_path, capsys, measure, said):
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump({**RECIPE, "measures": [measure]}))
+    assert gpt2lab("run", path, "--dry-run") == 2
+    assert gpt2lab("run", path, "--out", tmp_path / "study") == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "study" / "runs").exists()
+
+
+def test_a_column_is_written_as_a_word_or_as_a_list(tmp_path):
+    data = {"source": "builtin:topics", "tokenizer": "builtin"}
+    for text, wanted in (("body", ("body",)), ("title, body", ("title", "body")), (["a"], ("a",))):
+        path = tmp_path / "small.yaml"
+        path.write_text(yaml.safe_dump({**RECIPE, "data": {**data, "text": text}}))
+        assert recipes.read(str(path), []).data.text == wanted

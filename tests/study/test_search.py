@@ -12,6 +12,7 @@ from gpt2lab.core.errors import UserError
 from gpt2lab.study import search as searching
 from gpt2lab.study.axis import axis_of
 from gpt2lab.study.settings import SearchSettings, resumed
+from gpt2lab.train.loop import Diverged
 
 SHAPE = ["model.layers=1", "model.heads=1", "model.width=16", "model.context=16"]
 SHORT = ["train.epochs=none", "train.steps=6", "train.batch_rows=8", "train.precision=fp32", "train.validate_every=2"]
@@ -164,7 +165,19 @@ def test_without_validation_nothing_is_tried(place, tmp_path, capsys):
     assert not (tmp_path / "search" / "trials").exists()
 
 
-@pytest.mark.parametrize("over", ["base=a,b", "task=text,labels", "prepare.validation=0.1,0.2", "train.watch=a,b"])
+@pytest.mark.parametrize(
+    "over",
+    [
+        "base=a,b",
+        "task=text,labels",
+        "prepare.validation=0.1,0.2",
+        "train.watch=a,b",
+        "data.label=a,b",
+        "train.block=8,9",
+        "train.seed=1,2",
+        "train.epochs=1,2",
+    ],
+)
 def test_what_all_trials_must_share_is_no_axis(over):
     """Or each would be judged by another number."""
     with pytest.raises(UserError, match="all trials of a search share"):
@@ -214,7 +227,8 @@ def test_what_only_a_model_can_refuse_is_refused_before_the_first_trial_too(plac
     assert not (place / "targets" / "trials").exists()
 
 
-def test_a_trial_that_is_refused_when_it_begins_is_marked_and_may_be_possible_another_time(place, monkeypatch, capsys):
+def test_a_trial_that_is_refused_when_it_begins_is_marked_and_survived(place, monkeypatch, capsys):
+    """For good: a winner that came later would find the best one's folder taken."""
     real = searching.finetune
 
     def finetune(settings, *given, **more):
@@ -224,12 +238,56 @@ def test_a_trial_that_is_refused_when_it_begins_is_marked_and_may_be_possible_an
 
     out = place / "refused"
     monkeypatch.setattr(searching, "finetune", finetune)
-    assert search(place, out, "--over", RATES, "search.retrain=false") == 0
-    assert [row["state"] for row in rows(out)] == ["finished", "refused", "finished"]
+    assert search(place, out, "--over", RATES) == 0
     assert "not today" in capsys.readouterr().err
     monkeypatch.setattr(searching, "finetune", real)
-    assert search(place, out, "--over", RATES, "search.retrain=false") == 0
-    assert [row["state"] for row in rows(out)] == ["finished"] * 3
+    assert search(place, out, "--over", RATES) == 0
+    assert [row["state"] for row in rows(out)] == ["finished", "refused", "finished"]
+
+
+def test_a_retraining_that_diverges_is_marked_too(place, monkeypatch, capsys):
+    real = searching.finetune
+
+    def finetune(settings, out, *given, **more):
+        if out.name == "best":
+            raise Diverged("not finite")
+        return real(settings, out, *given, **more)
+
+    monkeypatch.setattr(searching, "finetune", finetune)
+    assert search(place, place / "unlucky", "--over", "train.learning_rate=1e-3", "--json") == 0
+    assert last_json(capsys.readouterr().out)["retrained"]["state"] == "diverged"
+
+
+def test_a_setting_of_another_method_is_no_axis(place, capsys):
+    """All its trials would be one."""
+    assert search(place, place / "idle", "--over", "lora.rank=2,4") == 2
+    assert "lora.rank has no effect with full" in capsys.readouterr().err
+
+
+def test_an_axis_stands_once(place, capsys):
+    twice = ["--over", "train.learning_rate=1e-3,1e-2", "--over", "train.learning_rate=5e-3"]
+    assert search(place, place / "twice", *twice) == 2
+    assert "train.learning_rate stands twice" in capsys.readouterr().err
+    assert not (place / "twice" / "trials").exists()
+
+
+def test_trials_with_soft_tokens_and_without_read_rows_of_one_length(place, capsys):
+    """Or each would be validated with another context."""
+    more = ["--over", "method=full,prompt", "prompt.tokens=6", "search.retrain=false"]
+    assert search(place, place / "soft", *more) == 0
+    assert "rows of 10 tokens for all trials" in capsys.readouterr().out
+    assert [resumed(place / "soft" / row["run"]).train.block for row in rows_of(place / "soft")] == [10, 10]
+
+
+def test_the_method_that_is_searched_need_not_be_named_as_well(place):
+    given = ["--base", place / "base", "--data", place / "corpus", "--out", place / "unnamed"]
+    assert gpt2lab("search", *given, *SHORT, "--over", "method=partial,full", "search.retrain=false") == 0
+
+
+def test_a_best_that_only_guesses_is_no_find(place, tmp_path, capsys):
+    given = ["--base", place / "base", "--data", "builtin:topics", "--task", "labels", "--out", tmp_path / "search"]
+    assert gpt2lab("search", *given, "--method", "full", *SHORT, "--over", "train.learning_rate=1e-7") == 0
+    assert "no better than guessing (1.3863" in capsys.readouterr().err
 
 
 def test_a_best_at_the_edge_of_a_grid_is_said(place, tmp_path, capsys):

@@ -20,14 +20,15 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     arguments: Model = None,
     protocol: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--protocol",
-            help="one or more, with commas: perplexity/token-window, perplexity/word, perplexity/blocks, "
+            help="one or more, with commas; unless given labels for a classifier and perplexity/token-window for a "
+            "language model: perplexity/token-window, perplexity/word, perplexity/blocks, "
             "bits-per-byte, hellaswag/harness, hellaswag/completion, choices, lambada, labels, "
             "forgetting, text-quality, harness:TASK",
         ),
-    ] = "perplexity/token-window",
+    ] = None,
     data: Annotated[
         str | None,
         typer.Option("--data", help="a file, a folder, a glob, a corpus, a named set, builtin:… or hub:…"),
@@ -64,7 +65,7 @@ def evaluate(
     models, overrides = only_values(arguments, "one MODEL", None)
     if not models:
         only_values(arguments, "one MODEL")
-    names = [name.strip() for name in protocol.split(",") if name.strip()]
+    names = [name.strip() for name in (protocol or _usual(models[0])).split(",") if name.strip()]
     if data is None and not all(name.startswith("harness:") for name in names):
         raise UserError("what to measure on is missing", way_out="add --data FILE or --data CORPUS")
     values = {"evaluate": {"limit": limit}} if limit else {}
@@ -97,6 +98,14 @@ def evaluate(
     console.next_command(_next(models[0], names, data))
     stored = [records.summary(record) for record in found]
     console.result(stored[0] if len(found) == 1 else stored)
+
+
+def _usual(model: str) -> str:
+    from gpt2lab.model.reading import find_model, read_config
+
+    place = find_model(model)
+    classifies = (place / "config.json").is_file() and read_config(place).labels
+    return "labels" if classifies else "perplexity/token-window"
 
 
 def _next(model: str, names: list[str], data: str | None) -> str:

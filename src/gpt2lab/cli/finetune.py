@@ -52,23 +52,35 @@ def finetune(
     Example: gpt2lab finetune --base gpt2 --data corpora/news --method lora --task labels --out runs/news lora.rank=8
     """
     from gpt2lab.core import console
+    from gpt2lab.core.errors import UserError
     from gpt2lab.core.settings import read_yaml
     from gpt2lab.study.settings import TuneSettings
 
     prepare_console(json, quiet)
     values, overrides = only_values(arguments, "one FILE of settings, or none", None)
-    if len(values) > 1:
-        only_values(arguments, "one FILE of settings, or none")
+    if len(values) > 1 or (values and not Path(values[0]).is_file()):
+        only_values(arguments, "one FILE of settings, or none; quotes around a setting with blanks", 0)
     place = training.place_of(out)
     if seeds is not None:
-        _repeat(place, training.seeds_of(seeds))
-        return
+        chosen_seeds = training.seeds_of(seeds)
+        if not dry_run:
+            _repeat(place, chosen_seeds)
+            return
+        overrides = [*overrides, f"train.seed={chosen_seeds[0]}"]  # the others differ in nothing else
     named = given(base, data, local, method, task, device)
     read = read_yaml(Path(values[0]))[0] if values else {}
+    if "variants" in read or "question" in read:
+        raise UserError("this is a recipe of a study", place=values[0], way_out=f"gpt2lab run {values[0]} --out STUDY")
+    if not (read or resume or extend):
+        refuse_gaps(base, data, method, overrides)
     chosen = training.settings_of(TuneSettings, place, named, overrides, resume or extend, read)
     from gpt2lab.study import finetune as tuning
+    from gpt2lab.study import methods
     from gpt2lab.study.run_folder import Intent
 
+    for key in (override.partition("=")[0] for override in overrides):
+        if methods.is_idle(key, chosen.method):
+            console.warn(f"{key} has no effect with --method {chosen.method}")
     facts = training.carry_out(
         "finetune",
         lambda intent: tuning.finetune(chosen, place, intent, dry_run=dry_run),
@@ -80,6 +92,17 @@ def finetune(
         if not dry_run:
             console.next_command(next_verb(str(place), chosen.task))
         console.result({"run": str(place), **facts})
+
+
+def refuse_gaps(base: str | None, data: str | None, method: str | None, overrides: list[str]) -> None:
+    """By the names that are typed."""
+    from gpt2lab.core.errors import UserError
+
+    wanted = {"--base MODEL": base, "--data DATA": data, "--method full, lora, qlora, prompt or partial": method}
+    if any(override.startswith("data.source=") for override in overrides):
+        del wanted["--data DATA"]
+    if missing := [name for name, value in wanted.items() if value is None]:
+        raise UserError(f"{' and '.join(missing)} must be given", way_out="--help shows an example")
 
 
 def given(

@@ -38,7 +38,7 @@ def merge(
     prepare_console(json, quiet)
     (source,), overrides = only_values(arguments, "one ADAPTER")
     refuse_settings(overrides)
-    place = place_of(out)
+    place = place_of(out, "model")
     from gpt2lab.study import merge as merging
 
     facts = merging.merge(source, place, precision, into_original)

@@ -40,7 +40,7 @@ def quickstart(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """See the whole house in a minute: no account, no download, no GPU.
+    """See the whole house in a few minutes: no account, no download, no GPU.
 
     Example: gpt2lab quickstart --out studies/first
     """
@@ -90,7 +90,7 @@ def rehearse(
     Example: gpt2lab rehearse agnews --out studies/agnews-rehearsal
     """
     from gpt2lab.core import console
-    from gpt2lab.core.errors import Failed, Interrupted
+    from gpt2lab.core.errors import Interrupted
 
     prepare_console(json, quiet)
     (name,), overrides = only_values(arguments, "one NAME")
@@ -103,10 +103,19 @@ def rehearse(
     except Interrupted as stop:
         raise Interrupted(stop.saved, f"gpt2lab rehearse {name} --out {place}") from None
     console.say(f"report: {page}")
-    if failed := [path.parent.name for path in sorted(place.glob("runs/*/failed.json"))]:
-        raise Failed(f"not all could be trained: {', '.join(failed)}", place=page, way_out="the report says why")
+    _refuse_gaps(place, page)
     console.next_command(f"gpt2lab run {name} --out STUDY --dry-run")
     console.result({"study": str(place), "report": str(page)})
+
+
+def _refuse_gaps(study: Path, page: Path, only: str | None = None) -> None:
+    """A study whose report is not whole has failed; a job of one variant answers for that one."""
+    from gpt2lab.core.errors import Failed
+
+    for file, what in (("failed.json", "trained"), ("unmeasured.json", "measured")):
+        names = [path.parent.name for path in sorted(study.glob(f"runs/*/{file}"))]
+        if gaps := [name for name in names if only is None or name == only or name.startswith(f"{only}-seed-")]:
+            raise Failed(f"not all could be {what}: {', '.join(gaps)}", place=page, way_out="the report says why")
 
 
 def report(arguments: Study = None, json: Json = False, quiet: Quiet = False) -> None:
@@ -163,6 +172,7 @@ def _run(
         again = shlex.join(["gpt2lab", "run", name, "--out", str(out), *asked, *overrides])
         raise Interrupted(stop.saved, again) from None
     console.say(f"report: {page}")
+    _refuse_gaps(out, page, only)
     if chosen.base is None:
         console.next_command(f'gpt2lab generate {out / "runs" / "base"} --prompt "The module"')
     console.result({"study": str(out), "report": str(page)})

@@ -10,6 +10,8 @@ import typer
 from gpt2lab.cli import finetune, training
 from gpt2lab.cli.common import Device, Json, Overrides, Quiet, only_values, prepare_console, verb
 
+NO_BETTER = 0.98  # of what guessing costs
+
 
 def register(app: typer.Typer) -> None:
     app.command(**verb(**finetune.groups(), search="gpt2lab.study.settings:SearchSettings"))(search)
@@ -39,7 +41,7 @@ def search(
     """
     from gpt2lab.core import console, settings
     from gpt2lab.core.errors import Interrupted, UserError
-    from gpt2lab.study.axis import axis_of
+    from gpt2lab.study.axis import axes_of
     from gpt2lab.study.settings import SearchSettings, TuneSettings
 
     prepare_console(json, quiet)
@@ -47,9 +49,11 @@ def search(
     place = training.place_of(out)
     if not over:
         raise UserError("what to search over is missing", way_out="add --over train.learning_rate=1e-4,2e-4,4e-4")
-    axes = [axis_of(text) for text in over]
+    axes = axes_of(over)
+    method = method or next((axis.values[0] for axis in axes if axis.key == "method" and axis.values), None)
     own = [override for override in overrides if override.startswith("search.")]
     how = settings.resolve(SearchSettings, overrides=[override.removeprefix("search.") for override in own])
+    finetune.refuse_gaps(base, data, method, overrides)
     given = finetune.given(base, data, local, method, task, device)
     rest = [override for override in overrides if override not in own]
     chosen = training.settings_of(TuneSettings, place, given, rest, False, {})
@@ -69,9 +73,25 @@ def search(
         if edge := searching.edge(axis, found["trials"], found["best"]):
             console.say(f"the best {axis.key} is the {edge} that was tried: one beyond it may be better")
     if "retrained" in found:
-        console.say(f"with a fresh seed: {watched} {_short(found['retrained']['best'])} ({place / 'best'})")
-        console.next_command(finetune.next_verb(str(place / "best"), chosen.task))
+        again, run = found["retrained"], place / found["retrained"]["run"]
+        before = _short(found["best"]["best"])
+        console.say(
+            f"with a fresh seed it {again['state']}: {watched} {_short(again['best'])}, before {before} ({run})"
+        )
+        _say_if_guessing(again["best"], found.get("guessing"))
+        if again["state"] == "finished":
+            console.next_command(finetune.next_verb(str(run), chosen.task))
     console.result({"out": str(place), **found})
+
+
+def _say_if_guessing(loss: float | None, guessing: float | None) -> None:
+    from gpt2lab.core import console
+
+    if loss is not None and guessing is not None and loss > NO_BETTER * guessing:
+        console.warn(
+            f"that is no better than guessing ({guessing:.4f} for so many classes): train for longer, or search lower "
+            "rates, and look at several seeds (finetune --seeds 1,2,3)"
+        )
 
 
 def _short(value: float | None) -> str:

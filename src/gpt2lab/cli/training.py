@@ -28,14 +28,14 @@ Processes = Annotated[int, typer.Option("--processes", help="train with so many 
 def groups(**more: str) -> dict[str, str]:
     """The settings of every training, for its help, and more of its own."""
     shared = {name: f"gpt2lab.study.settings:{name.title()}Settings" for name in ("sample", "track")}
-    return {**more, "train": "gpt2lab.train.settings:TrainSettings", **shared}
+    return {"train": "gpt2lab.train.settings:TrainSettings", **more, **shared}
 
 
-def place_of(out: Path | None) -> Path:
+def place_of(out: Path | None, what: str = "run") -> Path:
     from gpt2lab.core.errors import UserError
 
     if out is None:
-        raise UserError("where to put the run is missing", way_out="add --out FOLDER")
+        raise UserError(f"where to put the {what} is missing", way_out="add --out FOLDER")
     return out
 
 
@@ -61,7 +61,17 @@ def settings_of(
     from gpt2lab.study.settings import resumed
 
     before = resumed(out).as_dict() if goes_on else defaults
-    return settings.resolve(kind, values=settings.merged(before, _without_none(given)), overrides=overrides)
+    found = settings.resolve(kind, values=settings.merged(before, _without_none(given)), overrides=overrides)
+    return found.model_copy(update=_with_addresses(found))
+
+
+def _with_addresses(found: Any) -> dict[str, Any]:
+    """Wherever a path was written, in an option, an override or a file of settings."""
+    data = {name: as_address(getattr(found.data, name, None)) for name in ("source", "local")}
+    also = [as_address(one) for one in getattr(found.data, "also", ())]
+    every = {**data, "also": tuple(also)}
+    own = {"data": found.data.model_copy(update={k: v for k, v in every.items() if hasattr(found.data, k)})}
+    return own | ({"base": as_address(found.base)} if hasattr(found, "base") else {})
 
 
 def seeds_of(seeds: str) -> list[int]:

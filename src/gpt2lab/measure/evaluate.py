@@ -114,7 +114,7 @@ def _complete(record: dict[str, Any], name: str, bench: Bench, asked: dict[str, 
     known, own = family_of(name).data(name, bench), record.get("data", {})
     data = {"hash": own.get("hash"), **known, **({"source": own} if own else {})}
     stated = {"precision": bench.settings.evaluate.precision, **record["settings"]}
-    if seen.say_if_seen(bench, data.get("split") or stated.get("split")):
+    if seen.say_if_seen(name, bench, data.get("split") or stated.get("split")):
         data["trained_on"] = True
     complete = {
         **record,

@@ -13,7 +13,7 @@ from gpt2lab.text.sources import chosen_columns, open_source
 TRAINED_ON = (None, "train")  # splits of a source's files
 
 
-def say_if_seen(bench: Bench, split: str | None) -> bool:
+def say_if_seen(protocol: str, bench: Bench, split: str | None) -> bool:
     """Of a run's own data, all but what is held out. Where nothing says what a model saw, nothing is said."""
     run = bench.folder.parent / "run.json"
     if split not in ("all", "train") or not run.is_file():
@@ -27,7 +27,11 @@ def say_if_seen(bench: Bench, split: str | None) -> bool:
     held_out = next((f" data.split={name}" for name in ("test", "validation") if _has(corpus, name)), None)
     console.warn(
         f"{bench.source} was trained on {bench.data}: this tells what it memorised"
-        + (f"; held out was gpt2lab evaluate {bench.source} --data {corpus}{held_out}" if held_out else "")
+        + (
+            f"; held out was gpt2lab evaluate {bench.source} --protocol {protocol} --data {corpus}{held_out}"
+            if held_out
+            else ""
+        )
     )
     return True
 

@@ -23,6 +23,7 @@ FOREIGN = (
     "trainable_token_indices", "lora_bias", "bias",
 )  # fmt: skip
 PREFIX = "base_model.model."  # of names in PEFT's files
+CHANGES_THE_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")  # starts that PEFT takes out of the weights
 
 
 def add(model: Any, settings: LoraSettings, seed: int) -> None:
@@ -123,6 +124,12 @@ def load(model: GPT2 | GPT2Classifier, folder: Path) -> None:
     stored = files.read_json(folder / "adapter_config.json")
     if foreign := [key for key in FOREIGN if stored.get(key) not in (None, False, {}, [], "none")]:
         raise UserError(f"this adapter uses PEFT's {foreign[0]}, which is not read here", place=folder)
+    if str(start := stored.get("init_lora_weights")).startswith(CHANGES_THE_BASE):
+        raise UserError(
+            f"this adapter stands on a base that PEFT's {start} has changed, and that base is not here",
+            place=folder,
+            way_out="save it with path_initial_model_for_weight_conversion, which makes it plain LoRA",
+        )
     settings = LoraSettings(
         rank=stored["r"],
         alpha=stored["lora_alpha"],
@@ -136,6 +143,9 @@ def load(model: GPT2 | GPT2Classifier, folder: Path) -> None:
     expected = set(tensors(model))
     if set(found) != expected:
         raise UserError("the adapter does not fit its base: other tensors than expected", place=folder)
+    if other := [name for name, tensor in found.items() if tensor.shape != wanted[name].shape]:
+        shapes = f"{tuple(found[other[0]].shape)}, and here it would be {tuple(wanted[other[0]].shape)}"
+        raise UserError(f"the adapter is for another base: {other[0]} is {shapes}", place=folder)
     with torch.no_grad():
         for name, tensor in found.items():
             wanted[name].copy_(tensor)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from gpt2lab.core import files, tensor_file
+from gpt2lab.core import console, files, tensor_file
 from gpt2lab.core.errors import UserError
 from gpt2lab.model.gpt2 import GPT2, GPT2Classifier
 from gpt2lab.model.settings import PromptSettings
@@ -26,6 +26,8 @@ def add(model: GPT2 | GPT2Classifier, settings: PromptSettings, seed: int, text_
     window = model.config.context
     if settings.tokens >= window:
         raise UserError(f"prompt.tokens is {settings.tokens}, and the model sees only {window}")
+    if len(text_ids) > settings.tokens:
+        console.warn(f"of the {len(text_ids):,} tokens of prompt.text the first {settings.tokens:,} are taken")
     if len(text_ids):
         ids = torch.from_numpy(np.resize(text_ids, settings.tokens))
     else:

@@ -90,6 +90,11 @@ def read_with_adapter(
     return model.eval()
 
 
+def is_quantised(adapter: Path) -> bool:
+    """Whether it was tuned on four bits."""
+    return bool(_about(adapter).get("quantised"))
+
+
 def _about(folder: Path) -> dict[str, Any]:
     """What our own file in an adapter's folder says; nothing where another program wrote the adapter."""
     return files.read_json(folder / ABOUT) if (folder / ABOUT).is_file() else {}
@@ -101,6 +106,12 @@ def _base_of(folder: Path) -> str | Path:
     if not about:
         return files.read_json(folder / "adapter_config.json")["base_model_name_or_path"]
     base = about["base"] if about.get("on_hub") else folder / about["base"]
+    if isinstance(base, Path) and not base.exists():
+        raise UserError(
+            "the base that this adapter stands on is not where it was",
+            place=f"{folder}, made on {os.path.normpath(base)}",
+            way_out="put it back there, or write its new place, as seen from the adapter, into gpt2lab.json as `base`",
+        )
     if weight_hash(find_model(base)) != about["base_weights"]:
         raise UserError(
             "the adapter's base has other weights than the one it was tuned on",

@@ -47,7 +47,7 @@ def write_beside_adapter(
 ) -> None:
     """What an adapter's files leave out; no `config.json`: where one is, transformers looks for a whole model."""
     files.write_json(folder / ABOUT, {**about, "config": to_huggingface(model.config)})
-    _write_neighbours(folder, model, tokenizer, _adapter_card(model))
+    _write_neighbours(folder, model, tokenizer, _adapter_card(model, "quantised" in about))
 
 
 def _write_neighbours(folder: Path, model: GPT2 | GPT2Classifier, tokenizer: Tokenizer | None, card: str) -> None:
@@ -82,7 +82,13 @@ Made with gpt2lab; `run.yaml` and `run.json` of its run say how.
 """
 
 
-def _adapter_card(model: GPT2 | GPT2Classifier) -> str:
+PACKED = """
+It was tuned on a base in four bits, and means what it should on these alone: give `from_pretrained`
+`quantization_config=BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True)`.
+"""
+
+
+def _adapter_card(model: GPT2 | GPT2Classifier, packed: bool) -> str:
     classes = model.config.labels
     kind, more = ("SequenceClassification", f", num_labels={len(classes)}") if classes else ("CausalLM", "")
     named = f"\nClasses, in their order: {', '.join(classes)}.\n" if classes else ""
@@ -99,7 +105,7 @@ from peft import AutoPeftModelFor{kind}
 
 model = AutoPeftModelFor{kind}.from_pretrained("THIS_FOLDER"{more})
 ```
-
+{PACKED if packed else ""}
 Made with gpt2lab; `run.yaml` and `run.json` of its run say how. `gpt2lab merge` makes a plain model of it.
 """
 

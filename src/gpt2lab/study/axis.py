@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gpt2lab.core.errors import UserError
@@ -10,8 +11,11 @@ from gpt2lab.study.settings import TuneSettings, wanted_by
 
 Point = dict[str, str]  # setting → value, as one would type it
 
-# What would make trials incomparable, since they are judged by the same number on the same held-out text.
-COMMON = ("base", "task", "data.source", "data.also", "data.local", "train.watch", "prepare")
+# Trials are judged by one number, on the same held-out text, after the same budget, with the same order of rows.
+COMMON = (
+    "base", "task", "data", "prepare", "train.block", "train.watch", "train.validate_tokens", "train.seed",
+    "train.steps", "train.tokens", "train.epochs", "train.minutes",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -51,18 +55,29 @@ def axis_of(text: str) -> Axis:
     found = Axis(key, values)
     if shared := next((name for name in COMMON if key == name or key.startswith(f"{name}.")), None):
         raise UserError(
-            f"all trials of a search share {shared}: what they are compared by would mean something else in each",
+            f"all trials of a search share {shared}, or it could not tell what made one better",
             place=f"--over {text}",
             way_out="a search, or a variant of a recipe, for each",
         )
     good = (OVERRIDE.match(text) or UNDOTTED.match(text)) and all(found.samples)
     if good and ".." in values:
         good = found.is_number and 0 < found.ends[0] < found.ends[1]
+    if ".." in values and found.is_number and found.ends[0] > found.ends[1]:
+        raise UserError(f"a range begins with its lower end: {text!r}", place="--over")
     if not good:
         raise UserError(
             f"what to search over is not understood: {text!r}", place="--over",
             way_out="train.learning_rate=1e-4,2e-4,4e-4 or train.learning_rate=1e-5..1e-2",
         )  # fmt: skip
+    return found
+
+
+def axes_of(texts: Sequence[str]) -> list[Axis]:
+    """Each setting once."""
+    found = [axis_of(text) for text in texts]
+    keys = [axis.key for axis in found]
+    if twice := next((key for key in keys if keys.count(key) > 1), None):
+        raise UserError(f"{twice} stands twice", place="--over", way_out=f"all its values in one: {twice}=a,b,c")
     return found
 
 

@@ -69,6 +69,8 @@ def finetune(
     )
     if settings.task == "text" and settings.data.label:
         console.warn("data.label has no effect on running text; --task labels learns classes")
+    if settings.task == "labels" and settings.data.rows != "auto":
+        console.warn("data.rows has no effect on labelled texts: each is a row")
     return training.carry_out(settings, out, job, intent, dry_run=dry_run, sinks=sinks)
 
 

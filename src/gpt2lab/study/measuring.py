@@ -11,14 +11,18 @@ from gpt2lab.core.errors import UserError
 from gpt2lab.measure import evaluate, records
 from gpt2lab.measure.settings import Evaluation
 from gpt2lab.study.recipe import MeasureSettings, Recipe
+from gpt2lab.text.corpus import is_corpus
+from gpt2lab.text.sources import chosen_columns, open_source
 
 OF_A_CORPUS = ("labels", "perplexity/blocks")  # measured on the splits that the tuning was given
 NEEDS_A_BASE = ("forgetting", "text-quality")
 SAMPLES = "samples"  # as the data of a measure: what the model has written
+GAPS = "unmeasured.json"  # protocol → why it could not be measured
 
 
 def measure(recipe: Recipe, model: str, place: Path, base: str, device: str) -> None:
-    """Records in `place/results`; one that cannot be made is said, and stops nothing else."""
+    """Records in `place/results`; one that cannot be made is said, kept for the report, and stops nothing else."""
+    gaps: dict[str, str] = {}
     for wanted in recipe.measures:
         tuned = model != base
         if not tuned and wanted.protocol in NEEDS_A_BASE:
@@ -35,10 +39,15 @@ def measure(recipe: Recipe, model: str, place: Path, base: str, device: str) -> 
             )
         except UserError as error:
             console.warn(f"{place.name}: {wanted.protocol} was not measured: {error}")
+            gaps[wanted.protocol] = error.cause
             continue
         for record in found:
             records.write(place / "results", record)
             _say(place.name, record)
+    if gaps:
+        files.write_json(place / GAPS, gaps)
+    else:
+        (place / GAPS).unlink(missing_ok=True)
 
 
 def settings_of(wanted: MeasureSettings) -> Evaluation:
@@ -46,7 +55,14 @@ def settings_of(wanted: MeasureSettings) -> Evaluation:
     for name in wanted.protocols:
         evaluate.family_of(name)
     overrides = [f"{key}={value}" for key, value in wanted.settings.items()]
-    return strict.resolve(Evaluation, overrides=overrides)
+    settings = strict.resolve(Evaluation, overrides=overrides, said=f"measures, {wanted.protocol}")
+    if wanted.data is not None and _is_path(wanted.data):  # said now, and not after hours of training
+        open_source(wanted.data, Path(wanted.local) if wanted.local else None, chosen_columns(settings.data))
+    return settings
+
+
+def _is_path(data: str) -> bool:
+    return ":" not in data and not is_corpus(Path(data)) and ("/" in data or "." in data)
 
 
 def _data(recipe: Recipe, wanted: MeasureSettings, place: Path) -> str:

@@ -10,7 +10,7 @@ import torch
 from gpt2lab.core import console, files
 from gpt2lab.core.errors import UserError
 from gpt2lab.model.gpt2 import GPT2, GPT2Classifier
-from gpt2lab.model.reading import find_model, read_model, read_with_adapter, tokenizer_of, weight_hash
+from gpt2lab.model.reading import find_model, is_quantised, read_model, read_with_adapter, tokenizer_of, weight_hash
 from gpt2lab.model.writing import default_card, write_side_files, write_weights
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -29,18 +29,37 @@ def merge(source: str, out: Path, precision: str = "fp32", into_original: bool =
         raise UserError("something is here already", place=out, way_out="choose another --out")
     folder = find_model(source)
     if not (folder / "adapter_config.json").is_file():
-        raise UserError("this is no adapter, so there is nothing to merge", place=folder)
+        raise UserError(
+            "this is no adapter, so there is nothing to merge", place=folder, way_out="it is a whole model already"
+        )
+    if into_original and not is_quantised(folder):
+        raise UserError(
+            "this adapter was tuned on the original weights, and is merged into these anyway",
+            place="--into-original",
+            way_out="leave it out",
+        )
     apart = read_with_adapter(folder)
     if apart.transformer.prompt is not None:
-        raise UserError("soft tokens cannot become weights: a prompt-tuned model stays an adapter", place=folder)
+        raise UserError(
+            "soft tokens cannot become weights: a prompt-tuned model stays an adapter",
+            place=folder,
+            way_out="use it as it is, wherever a MODEL is wanted",
+        )
     model = read_model(folder, into_original=into_original)
+    into = "the original weights, not the packed ones that it was tuned on" if into_original else "its base"
     with files.new_folder(out) as beside:
         write_weights(beside / "model.safetensors", model, DTYPES[precision])
-        write_side_files(beside, model, tokenizer_of(folder), _card(model, source, precision), DTYPES[precision])
+        write_side_files(beside, model, tokenizer_of(folder), _card(model, into, precision), DTYPES[precision])
         moved, weights = _moved(apart, read_model(beside)), weight_hash(beside)
-        facts = {"adapter": weight_hash(folder), "precision": precision, "logits_moved": moved, "weights": weights}
+        facts = {
+            "adapter": weight_hash(folder), "into": into, "precision": precision, "logits_moved": moved,
+            "weights": weights,
+        }  # fmt: skip
         files.write_json(beside / "gpt2lab.json", {"merged_from": facts})
-    console.say(f"merged in fp32, stored in {precision}: logits moved by at most {moved:.1e} of the largest")
+    console.say(
+        f"merged in fp32 into {into}, stored in {precision}: on {ROWS} rows of random tokens logits moved by at most "
+        f"{moved:.1e} of the largest"
+    )
     return {**facts, "labels": list(model.config.labels)}
 
 
@@ -55,5 +74,5 @@ def _moved(one: GPT2 | GPT2Classifier, other: GPT2 | GPT2Classifier) -> float:
     return float((before - after).abs().max() / before.abs().max())
 
 
-def _card(model: GPT2 | GPT2Classifier, source: str, precision: str) -> str:
-    return default_card(model) + f"\nAn adapter merged into its base in fp32 and stored in {precision}.\n"
+def _card(model: GPT2 | GPT2Classifier, into: str, precision: str) -> str:
+    return default_card(model) + f"\nAn adapter merged into {into} in fp32 and stored in {precision}.\n"

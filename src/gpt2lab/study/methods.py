@@ -24,6 +24,7 @@ from gpt2lab.train import groups as parting
 from gpt2lab.train.settings import GroupSettings
 
 LOW_RANK = ("lora", "qlora")
+SETTINGS_OF = {"lora": LOW_RANK, "qlora": ("qlora",), "prompt": ("prompt",), "partial": ("partial",)}
 AnyModel = GPT2 | GPT2Classifier
 Writer = Callable[[Path, AnyModel], None]
 
@@ -51,6 +52,11 @@ def _top(settings: TuneSettings, config: GPT2Config) -> tuple[GroupSettings, ...
     if settings.partial.top_rate == 1:
         return ()
     return (GroupSettings(match=partial.top(config, settings.partial), rate=settings.partial.top_rate),)
+
+
+def is_idle(key: str, method: str) -> bool:
+    """Whether this setting is another method's."""
+    return method not in SETTINGS_OF.get(key.partition(".")[0], (method,))
 
 
 def soft_tokens(settings: TuneSettings) -> int:

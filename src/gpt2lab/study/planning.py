@@ -10,7 +10,7 @@ from gpt2lab.core import console, hardware
 from gpt2lab.core.console import counted
 from gpt2lab.core.errors import UserError
 from gpt2lab.model.config import GPT2Config
-from gpt2lab.study import facts, needs, rehearsal
+from gpt2lab.study import facts, measuring, needs, rehearsal
 from gpt2lab.study.recipe import Recipe, searches, seeds_of, trained
 
 LONG = 3600  # seconds, after which a rehearsal is worth its minutes
@@ -44,6 +44,8 @@ def plan(recipe: Recipe, device: str = "auto") -> dict[str, Any]:
     if tuned := trained(recipe):
         console.say(f"tune {counted(len(tuned), 'variant')}:")
         found["variants"] = {name: _variant(recipe, name, config, here) for name in tuned}
+    for wanted in recipe.measures:
+        measuring.settings_of(wanted)
     if recipe.measures:
         console.say(
             "measure: "

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
+from gpt2lab.core import files
 from gpt2lab.core import settings as strict
 from gpt2lab.core.errors import UserError
 from gpt2lab.core.settings import Positive, Seed, Settings
@@ -115,13 +117,13 @@ def searches(recipe: Recipe) -> dict[str, list[Axis]]:
     every = trained(recipe)
     own = {name: over for name in every if (over := recipe.variants[name].get("over"))}
     shared = {every[0]: recipe.over} if recipe.over and set(every) - set(own) else {}
-    return {name: [_axis(f"{key}={text}") for key, text in over.items()] for name, over in {**shared, **own}.items()}
+    return {name: [_axis(key, text) for key, text in over.items()] for name, over in {**shared, **own}.items()}
 
 
-def _axis(text: str) -> Axis:
-    if text.startswith("method="):
-        raise UserError("a variant has one method", place=f"over: {text}", way_out="a variant for each")
-    return axis_of(text)
+def _axis(key: str, text: object) -> Axis:
+    if key == "method":
+        raise UserError("a variant has one method", place=f"over: {key}: {text}", way_out="a variant for each")
+    return axis_of(f"{key}={text}")
 
 
 def searched_with(recipe: Recipe, variant: str) -> str | None:
@@ -175,7 +177,11 @@ def find(name: str) -> Path:
         return path
     if name in shipped():
         return Path(str(resources.files("gpt2lab") / "recipes" / f"{name}.yaml"))
-    raise UserError(f"there is no recipe {name!r}", way_out=f"name a YAML file, or one of: {', '.join(shipped())}")
+    close = difflib.get_close_matches(name, shipped(), n=1)
+    meant = files.like(path) or (f"did you mean {close[0]}?" if close else None)
+    raise UserError(
+        f"there is no recipe {name!r}", way_out=meant or f"name a YAML file, or one of: {', '.join(shipped())}"
+    )
 
 
 def read(name: str, overrides: list[str]) -> Recipe:

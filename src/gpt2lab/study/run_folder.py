@@ -144,8 +144,11 @@ def resume_command(kind: str, out: Path, processes: int = 1) -> str:
 def refuse_change(out: Path, settings: AnySettings, intent: Intent) -> None:
     there, wanted = _compared(resumed(out), intent), _compared(settings, intent)
     if changed := strict.differences(there, wanted):
+        longer = all(one.partition(":")[0] in {f"train.{name}" for name in LIMITS} for one in changed)
         raise UserError(
-            "a run with other settings is here: " + "; ".join(changed), place=out, way_out="choose another --out"
+            "a run with other settings is here: " + "; ".join(changed),
+            place=out,
+            way_out="prolong it with --extend, or choose another --out" if longer else "choose another --out",
         )
 
 

@@ -24,6 +24,7 @@ from gpt2lab.study import methods, search_report
 from gpt2lab.study.axis import Axis, Point, at
 from gpt2lab.study.data import corpus_for
 from gpt2lab.study.finetune import config_of, finetune
+from gpt2lab.study.job import block_of
 from gpt2lab.study.run_folder import Intent
 from gpt2lab.study.settings import SearchSettings, TuneSettings
 from gpt2lab.train.loop import Diverged
@@ -56,7 +57,7 @@ def search(
     """The table of all trials and the best one's retraining; both also in `out`. Where another process searches there,
     `wait` for it: its trials are then found finished."""
     with lock.locked(out / ".lock", wait):
-        _keep(out, settings, axes, how)
+        settings, config = _keep(out, settings, axes, how)
         watched = settings.train.watch
         trials: list[Trial] = []
         for number, point in enumerate(_points(axes, how, trials, is_low_better(watched)), 1):
@@ -69,15 +70,24 @@ def search(
         if not finished:
             raise UserError("no trial came to its end", place=out, way_out="try lower rates or a smaller micro-batch")
         best = _best(finished, watched)
-        found = {"watched": watched, "trials": [trial.as_dict() for trial in trials], "best": best.as_dict()}
+        found: dict[str, Any] = {
+            "watched": watched,
+            "trials": [trial.as_dict() for trial in trials],
+            "best": best.as_dict(),
+        }
+        if settings.task == "labels" and watched == "validation_loss":
+            found["guessing"] = math.log(len(config.labels))
         if how.retrain:
             found["retrained"] = _retrain(settings, best, how, out)
         files.write_json(out / "result.json", found)
         return found
 
 
-def _keep(out: Path, settings: TuneSettings, axes: Sequence[Axis], how: SearchSettings) -> None:
-    """A folder holds one search; every point is checked before the first is trained."""
+def _keep(
+    out: Path, settings: TuneSettings, axes: Sequence[Axis], how: SearchSettings
+) -> tuple[TuneSettings, GPT2Config]:
+    """A folder holds one search; every point is checked before the first is trained. Settings as all trials share them,
+    and the shape of their model."""
     path = out / "search.json"
     base = find_model(settings.base)
     corpus = corpus_for(settings, base)
@@ -99,17 +109,36 @@ def _keep(out: Path, settings: TuneSettings, axes: Sequence[Axis], how: SearchSe
         )
     with console.hushed():
         config = config_of(settings, base, corpus)
+    settings = _with_common_rows(settings, axes, config)
     _refuse_points(settings, axes, config)
     files.write_json(path, wanted)
+    return settings, config
+
+
+def _with_common_rows(settings: TuneSettings, axes: Sequence[Axis], config: GPT2Config) -> TuneSettings:
+    """Soft tokens take places of the context: where trials have more or fewer, all read what is left to each."""
+    if settings.task == "labels" or settings.train.block or {"method", "prompt.tokens"}.isdisjoint(a.key for a in axes):
+        return settings
+    soft = {methods.soft_tokens(at(settings, point)) for point in _samples(axes)}
+    if len(soft) == 1:
+        return settings
+    block = config.context - max(soft)
+    console.say(f"rows of {block:,} tokens for all trials: what {max(soft):,} soft tokens leave of the context")
+    return at(settings, {"train.block": str(block)})
 
 
 def _refuse_points(settings: TuneSettings, axes: Sequence[Axis], config: GPT2Config) -> None:
     """All that cannot be trained, in one message; of a range its ends stand for what lies between."""
     wrong = {}
-    for values in itertools.product(*(axis.samples for axis in axes)):
-        point = {axis.key: value for axis, value in zip(axes, values)}
+    every = {at(settings, point).method for point in _samples(axes)}
+    for axis in axes:
+        if all(methods.is_idle(axis.key, method) for method in every):
+            raise UserError(f"{axis.key} has no effect with {' and '.join(sorted(every))}", place="--over")
+    for point in _samples(axes):
         try:
-            methods.parameters(at(settings, point), config)
+            chosen = at(settings, point)
+            block_of(chosen, config.context - methods.soft_tokens(chosen))
+            methods.parameters(chosen, config)
         except UserError as error:
             wrong.setdefault(str(error), _worded(point))
     if wrong:
@@ -117,6 +146,11 @@ def _refuse_points(settings: TuneSettings, axes: Sequence[Axis], config: GPT2Con
             "some trials cannot be made:\n" + "\n".join(f"  {point}: {why}" for why, point in wrong.items()),
             place="--over",
         )
+
+
+def _samples(axes: Sequence[Axis]) -> Iterator[Point]:
+    for values in itertools.product(*(axis.samples for axis in axes)):
+        yield {axis.key: value for axis, value in zip(axes, values)}
 
 
 def _worded(point: Point) -> str:
@@ -159,10 +193,8 @@ def _trial(
     number: int, point: Point, settings: TuneSettings, out: Path, before: Sequence[Trial], how: SearchSettings
 ) -> Trial:
     run = out / "trials" / files.fingerprint(settings.as_dict())[:12]
-    state = files.read_json(run / LOOKED_AT)["state"] if (run / LOOKED_AT).is_file() else None
-    if state is None:
+    if not (run / LOOKED_AT).is_file():
         state = _train(settings, run, before, how)
-    if state != "refused" and not (run / LOOKED_AT).is_file():  # what was refused may be possible another time
         files.write_json(run / LOOKED_AT, {"state": state, "point": point})
     looks = _looks(run, settings.train.watch)
     best = _best_look(looks, settings.train.watch)
@@ -170,7 +202,7 @@ def _trial(
         number,
         point,
         str(run.relative_to(out)),
-        state,
+        files.read_json(run / LOOKED_AT)["state"],
         None if best is None else looks[best],
         best,
         looks,
@@ -189,9 +221,16 @@ def _train(settings: TuneSettings, run: Path, before: Sequence[Trial], how: Sear
     except UserError as error:
         console.warn(str(error))
         return "refused"
-    except torch.OutOfMemoryError:
+    except (RuntimeError, MemoryError) as error:
+        if not _is_out_of_memory(error):
+            raise
         return "out of memory"
     return "finished"
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """PyTorch has a name for a GPU's; for a CPU's only a text."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "not enough memory" in str(error)
 
 
 def _hopeless(
@@ -252,10 +291,10 @@ def _retrain(settings: TuneSettings, best: Trial, how: SearchSettings, out: Path
     seed = settings.train.seed + how.fresh_seed
     console.say(f"the best is trial {best.number}; once more with seed {seed}")
     chosen = at(settings, {**best.point, "train.seed": str(seed)})
-    finetune(chosen, out / "best", Intent(resume=True))
+    state = _train(chosen, out / "best", (), how.model_copy(update={"prune": False}))
     looks = _looks(out / "best", settings.train.watch)
     step = _best_look(looks, settings.train.watch)
-    return {"run": "best", "seed": seed, "best": looks.get(step) if step else None, "best_step": step}
+    return {"run": "best", "seed": seed, "state": state, "best": looks.get(step) if step else None, "best_step": step}
 
 
 def _say(trial: Trial, watched: str) -> None:

@@ -17,7 +17,7 @@ def write(out: Path, axes: Sequence[Axis], watched: str, trials: Sequence[dict[s
     files.write_text(out / "table.csv", table(axes, watched, trials))
     ended = [trial for trial in trials if trial["best"] is not None]
     if ended:
-        _draw(out, axes[0], watched, ended)
+        _draw(out, axes[0], watched, ended, joined=len(axes) == 1 and axes[0].is_number)
 
 
 def table(axes: Sequence[Axis], watched: str, trials: Sequence[dict[str, Any]]) -> str:
@@ -30,7 +30,8 @@ def table(axes: Sequence[Axis], watched: str, trials: Sequence[dict[str, Any]]) 
     return made.getvalue()
 
 
-def _draw(out: Path, axis: Axis, watched: str, trials: Sequence[dict[str, Any]]) -> None:
+def _draw(out: Path, axis: Axis, watched: str, trials: Sequence[dict[str, Any]], joined: bool) -> None:
+    """Trials that differ in nothing but a number are joined."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), layout="constrained")
@@ -40,7 +41,7 @@ def _draw(out: Path, axis: Axis, watched: str, trials: Sequence[dict[str, Any]])
         chosen = [(number, trial["best"]) for number, trial in zip(numbers, trials) if trial["state"] == state]
         if chosen:
             chosen.sort()
-            plot.plot(*zip(*chosen), marker, linestyle="-" if state == "finished" else "none", label=state)
+            plot.plot(*zip(*chosen), marker, linestyle="-" if joined and state == "finished" else "none", label=state)
     if axis.is_number and min(numbers) > 0:
         plot.set_xscale("log")
     if not axis.is_number:

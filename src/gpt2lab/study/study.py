@@ -113,11 +113,12 @@ def _keep_recipe(recipe: Recipe, out: Path, written: str | None) -> None:
 
 
 def _without_seeds(values: dict[str, Any]) -> dict[str, Any]:
-    """More of them may come later."""
+    """More of them may come later, and other measures: neither changes a training."""
     variants = {
         name: {key: value for key, value in own.items() if key != "seeds"} for name, own in values["variants"].items()
     }
-    return {**{key: value for key, value in values.items() if key != "seeds"}, "variants": variants}
+    kept = {key: value for key, value in values.items() if key not in ("seeds", "measures")}
+    return {**kept, "variants": variants}
 
 
 def _pretrained(recipe: Recipe, out: Path, device: str) -> Path:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import field_validator
 
 from gpt2lab.core.settings import Natural, Positive, PositiveFloat, Settings, Share
 
@@ -20,6 +22,11 @@ class ColumnSettings(Settings):
     """Read and never a target; goes with data.completion."""
     completion: str | None = None
     """What follows the prompt and is learned."""
+
+    @field_validator("text", mode="before")
+    @classmethod
+    def _one_or_several(cls, given: Any) -> Any:
+        return tuple(part.strip() for part in given.split(",")) if isinstance(given, str) else given
 
 
 class PrepareSettings(Settings):

@@ -38,8 +38,15 @@ def freeze(model: nn.Module, settings: TrainSettings) -> None:
     """What a group calls frozen takes no part in training: no gradient, no optimizer state."""
     _refuse_idle_patterns(model, settings.groups)
     for name, parameter in model.named_parameters():
-        if _said(name, settings.groups, "frozen"):
+        frozen = _said(name, settings.groups, "frozen")
+        if frozen:
             parameter.requires_grad_(False)
+        elif frozen is False and not parameter.requires_grad:
+            raise UserError(
+                f"{name} cannot move: what is tuned here is what stands beside the base's weights",
+                place="train.groups",
+                way_out="--method full or partial",
+            )
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise UserError("nothing would be trained: every parameter is frozen", way_out="look at train.groups")
 

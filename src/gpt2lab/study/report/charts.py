@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gpt2lab.measure import published
-from gpt2lab.measure.intervals import over_seeds
 from gpt2lab.study.report import numbers
 from gpt2lab.study.report.against import Against, difference
-from gpt2lab.study.report.columns import Column
+from gpt2lab.study.report.columns import Column, around_seeds
 from gpt2lab.study.report.drawing import MOST_POINTS, Plot, Series, thinned
 from gpt2lab.study.report.facts import BASES, Facts, Run
 
@@ -35,7 +34,7 @@ def target(column: Column, colour: Mapping[str, int]) -> Plot:
         dots = [(place + shift, value) for shift, value in zip(spread, values)]
         found = cell[0][1].get("interval") if len(values) == 1 else None
         series.append(Series(name, dots, "dots", colour.get(name, 0), _one_band(found), labels))
-        if (around := over_seeds(values)) is not None:
+        if (around := around_seeds(column.what, values)) is not None:
             mean = sum(values) / len(values)
             band = [(around.low, around.high)]
             label = f"{name}: mean {numbers.value(column.what, mean)}, 95 % over seeds"

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from gpt2lab.core import files
+from gpt2lab.measure.intervals import Interval, over_seeds
 from gpt2lab.measure.showing import KINDS, SHARES
 from gpt2lab.study.report.facts import Facts, Run
+from gpt2lab.text.corpus import is_corpus, open_corpus
 
 COSTS = ("forgetting", "text-quality")  # what tuning costs; never what a study aims at
 AIMS = ("labels", "perplexity/token-window", "perplexity/word", "bits-per-byte", "hellaswag", "lambada", "choices")
@@ -105,8 +107,18 @@ def _column(group: Sequence[tuple[str, Run, Record]]) -> Column:
     return Column(first["protocol"], data_name(source), split, what_is(first), settings, cells)
 
 
+def around_seeds(what: str, values: Sequence[float]) -> Interval | None:
+    """Seeds that agree to the last digit have no spread to judge by; a share ends at 0 and at 1."""
+    found = over_seeds(values) if len(set(values)) > 1 else None
+    if found is None or not what.startswith(("accuracy", "macro")):
+        return found
+    return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
+
+
 def data_name(source: Record) -> str:
     path = str(source.get("path") or "its data")
+    if is_corpus(Path(path)):
+        path = str(open_corpus(Path(path)).manifest["source"].get("data") or path)
     return Path(path).name if "/" in path and not path.startswith(("hub:", "builtin:")) else path
 
 

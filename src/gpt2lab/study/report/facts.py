@@ -12,6 +12,7 @@ from gpt2lab.core import files, lines
 from gpt2lab.core.errors import UserError
 from gpt2lab.core.settings import read_yaml
 from gpt2lab.measure import records
+from gpt2lab.study import recipe as recipes
 
 SEEDED = re.compile(r"(.+)-seed-(\d+)")
 BASES = ("untouched", "base")  # the first of them that there is, is what the others are compared with
@@ -108,6 +109,8 @@ def _run(folder: Path, variant: str, seed: int | None, missing: list[str]) -> Ru
     problem = _problem(folder, about)
     if problem:
         missing.append(f"{folder.name}: {problem}")
+    gaps = _json(folder / "unmeasured.json") or {}
+    missing += [f"{folder.name}: {protocol} was not measured: {why}" for protocol, why in gaps.items()]
     return Run(
         folder.name,
         variant,
@@ -162,7 +165,8 @@ def _seed(folder: Path) -> int | None:
 
 def _commands(study: Path, name: str, runs: Sequence[Run]) -> Iterator[str]:
     """The whole study, and each tuning by itself."""
-    yield f"gpt2lab run {name} --out STUDY"
+    again = name if name in recipes.shipped() else "STUDY/recipe.yaml"
+    yield f"gpt2lab run {again} --out STUDY"
     for run in runs:
         if (study / "settings" / f"{run.name}.yaml").is_file():
             yield f"gpt2lab finetune STUDY/settings/{run.name}.yaml --out STUDY/runs/{run.name}"

@@ -11,7 +11,7 @@ from gpt2lab.measure.intervals import over_seeds
 from gpt2lab.study.report import against as comparing
 from gpt2lab.study.report import how, numbers, uses
 from gpt2lab.study.report.against import Against
-from gpt2lab.study.report.columns import Column
+from gpt2lab.study.report.columns import Column, around_seeds
 from gpt2lab.study.report.facts import Facts, Run
 
 UNITS = {"tokens_per_second": "tokens/s", "texts_per_second": "texts/s"}
@@ -172,7 +172,7 @@ def _over_items(target: Column | None, name: str) -> str:
 
 
 def _over_seeds(what: str, values: list[float]) -> str:
-    found = over_seeds(values)
+    found = around_seeds(what, values)
     return numbers.interval(what, found.as_dict()) if found else ""
 
 

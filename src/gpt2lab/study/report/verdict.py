@@ -12,7 +12,7 @@ from gpt2lab.measure.intervals import over_seeds
 from gpt2lab.study.report import against as comparing
 from gpt2lab.study.report import numbers
 from gpt2lab.study.report.against import Against
-from gpt2lab.study.report.columns import Column
+from gpt2lab.study.report.columns import Column, around_seeds
 from gpt2lab.study.report.facts import Facts
 
 
@@ -82,7 +82,7 @@ def _value(target: Column, name: str) -> str:
     mean = numbers.value(target.what, sum(values) / len(values))
     found, reason = comparing.over_items(target, name)
     inside = numbers.interval(target.what, found.as_dict()) if found else f"no interval: {reason}"
-    if (around := over_seeds(values)) is None:
+    if (around := around_seeds(target.what, values)) is None:
         return f"{mean} [{inside}]"
     seeds = numbers.interval(target.what, around.as_dict())
     return f"{mean} [{inside}; over {counted(len(values), 'seed')} {seeds}]"
