@@ -19,8 +19,8 @@ def say_if_seen(protocol: str, bench: Bench, split: str | None) -> bool:
     if split not in ("all", "train") or not run.is_file():
         return False
     stored = files.read_json(run)
-    corpus = Path(stored["corpus_folder"])
-    if not _is_the_same(bench, stored["corpus"], corpus):
+    corpus = Path(stored.get("corpus_folder", ""))
+    if "corpus" not in stored or not _is_the_same(bench, stored["corpus"], corpus):
         return False
     if bench.settings.data.split == "train":  # as was asked for
         return True
