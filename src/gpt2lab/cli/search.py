@@ -89,7 +89,7 @@ def _say_if_guessing(loss: float | None, guessing: float | None) -> None:
 
     if loss is not None and guessing is not None and loss > NO_BETTER * guessing:
         console.warn(
-            f"that is no better than guessing ({guessing:.4f} for so many classes): train for longer, or search lower "
+            f"that is no better than guessing ({guessing:.4f} for so many classes): train for longer, or search other "
             "rates, and look at several seeds (finetune --seeds 1,2,3)"
         )
 
