@@ -1,10 +1,11 @@
 """python benchmarks/finetune.py [SHAPE …] [--device cuda]: tuning a classifier side by side with peers, in one call.
 
 Needs GPT2LAB_REAL_DATA (ag-news and gpt2-bpe). Each contestant is a process of its own that builds its model, warms up,
-and then waits; it takes turns with the reference, a few steps each, A B A B, so that its rate is known against the same
-minutes, and two models at most are in memory. Everyone gets the same random weights, batches of 16 of the same 800 AG
-News texts, AdamW at 5e-5 without decay or warm-up, a gradient clipped at 1. `dropout` is GPT-2's own, 0.1 in all three
-places, which whoever changes nothing gets; the others have none. Peers:
+and then waits; it takes turns with ours, full in bf16 (a peer with dropout with ours with dropout), a few steps each,
+A B A B, so that its rate is known against the same minutes, and two models at most are in memory. Everyone gets the
+same random weights, batches of 16 of the same 800 AG News texts, AdamW at 5e-5 without decay or warm-up, a gradient
+clipped at 1. `dropout` is GPT-2's own, 0.1 in all three places, which whoever changes nothing gets; the others have
+none. Peers:
 - Trainer as people use it: every text padded to 256 tokens;
 - a hand-tuned loop around GPT2ForSequenceClassification: fused AdamW, autocast, padded to the longest of a batch, up to
   a multiple of 8, where texts of like length of all 800 were brought together (`by length`), compiled or not;
@@ -27,6 +28,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,7 @@ class Pace:
 
 SHAPES = {"10M": Shape(6, 6, 384, 8192, 12, 50), "124M": Shape(12, 12, 768, 50257, 8, 12)}
 REFERENCE = "gpt2lab full bf16"
+WITH_DROPOUT = REFERENCE + " dropout"  # the reference of peers that have it
 TRAINER = "Trainer full fp32 padded dropout"
 CONTESTANTS = (
     TRAINER,
@@ -83,6 +86,11 @@ CONTESTANTS = (
     "PEFT lora fp32 by length",
     "PEFT lora bf16 by length",
 )
+
+
+def reference_of(name: str) -> str:
+    """Like is compared with like in the same minutes."""
+    return WITH_DROPOUT if name.endswith("dropout") and not name.startswith("gpt2lab") else REFERENCE
 
 
 def pace(name: str, shape: Shape) -> Pace:
@@ -372,25 +380,29 @@ def compare(title: str, shape: Shape, names: list[str], device: str, rounds: int
         base = Path(place) / "base"
         make_base(base, shape)
         for name in names:
-            found = pair(title, shape, [REFERENCE, name], device, rounds, base)
-            turns = zip(found[REFERENCE]["rates"], found[name]["rates"])
+            reference = reference_of(name)
+            found = pair(title, shape, [reference, name], device, rounds, base)
+            turns = zip(found[reference]["rates"], found[name]["rates"])
             times = median([own / reference for reference, own in turns])
-            rows.append({"shape": title, "who": name, "times_reference": times, **found[name]})
-            print(f"{title}, {name}: {times:.2f} times the reference", flush=True)
-    rows.append({"shape": title, "who": REFERENCE, "times_reference": 1.0, **found[REFERENCE]})
+            rows.append({"shape": title, "who": name, "reference": reference, "times_reference": times, **found[name]})
+            print(f"{title}, {name}: {times:.4f} times {reference}", flush=True)
+            if reference == REFERENCE:
+                last = {"shape": title, "who": REFERENCE, "reference": REFERENCE, "times_reference": 1.0}
+                rows = [row for row in rows if row["who"] != REFERENCE] + [last | found[REFERENCE]]
     for row in rows:
-        row["examples_per_second"] = median(row["rates"])
+        row |= {"examples_per_second": median(row["rates"]), "date": date.today().isoformat()}
     return rows
 
 
 def derive(rows: list[dict[str, Any]]) -> None:
-    """What follows: rate against Trainer's, losses against its losses, how much of the skipped work became time."""
+    """What follows for one shape: rate against Trainer's, losses against its losses, how much of the skipped work
+    became time."""
     by_name = {row["who"]: row for row in rows}
     base, still = by_name.get(TRAINER), by_name.get(TRAINER.removesuffix(" dropout"))
     for row in rows:
         who, method, precision, *more = row["who"].split()
-        if base:
-            row["times_trainer"] = row["times_reference"] / base["times_reference"]
+        if base and (worth := _worth(base, by_name)) and (own := _worth(row, by_name)):
+            row["times_trainer"] = own / worth
         full = by_name.get(f"gpt2lab full {precision}")
         if who == "gpt2lab" and method in ("lora", "partial") and full:
             saved = 1 - full["times_reference"] / row["times_reference"]
@@ -399,11 +411,19 @@ def derive(rows: list[dict[str, Any]]) -> None:
             row["loss_differs_by"] = max(abs(a - b) for a, b in zip(row["losses"], still["losses"]))
 
 
+def _worth(row: dict[str, Any], by_name: dict[str, dict[str, Any]]) -> float | None:
+    """Times the one reference, by way of the row's own."""
+    if row["reference"] == REFERENCE:
+        return row["times_reference"]
+    own = by_name.get(row["reference"])
+    return own and row["times_reference"] * own["times_reference"]
+
+
 def report(rows: list[dict[str, Any]], device: str, rounds: int) -> None:
     def shown(row: dict[str, Any], key: str, form: str) -> str:
         return format(row[key], form) if key in row else ""
 
-    columns = ("shape", "who", "examples/s", "x Trainer", "x reference", "peak GB", "last loss", "differs", "saved")
+    columns = ("shape", "who", "examples/s", "x Trainer", "x its reference", "peak GB", "last loss", "differs", "saved")
     cells = [
         (row["shape"], row["who"], shown(row, "examples_per_second", ".2f"), shown(row, "times_trainer", ".2f"),
          shown(row, "times_reference", ".2f"), shown(row, "peak_memory_gb", ".2f"), f"{row['losses'][-1]:.4f}",
@@ -412,13 +432,18 @@ def report(rows: list[dict[str, Any]], device: str, rounds: int) -> None:
     ]  # fmt: skip
     table(columns, cells)
     print(f"batches of {ROWS} texts; {rounds} rounds; each rate is a median, each ratio the median of the rounds' own")
-    save(f"finetune-{device}", {"settings": SETTINGS, "rows": rows, "batch": ROWS, "rounds": rounds})
+    save(f"finetune-{device}", {"settings": SETTINGS, "rows": rows, "batch": ROWS})
 
 
-def kept(device: str, shapes: list[str]) -> list[dict[str, Any]]:
-    """What an earlier call measured of other shapes."""
+def with_kept(device: str, title: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """New rows among those that earlier calls measured, in the order of the shapes and the contestants."""
     path = RESULTS / f"finetune-{device}.json"
-    return [row for row in json.loads(path.read_text())["rows"] if row["shape"] not in shapes] if path.is_file() else []
+    earlier = json.loads(path.read_text())["rows"] if path.is_file() else []
+    every = {(row["shape"], row["who"]): row for row in [*earlier, *rows]}
+    order = list(itertools.product(SHAPES, (*CONTESTANTS, REFERENCE)))
+    found = [every[key] for key in order if key in every]
+    derive([row for row in found if row["shape"] == title])
+    return found
 
 
 def main() -> None:
@@ -434,10 +459,9 @@ def main() -> None:
     if given.contestant:
         contestant(given.contestant, shape_of(given.shapes[0], given.steps), given.device, given.base)
         return
-    for number, title in enumerate(given.shapes):
+    for title in given.shapes:
         rows = compare(title, shape_of(title, given.steps), given.only, given.device, given.rounds)
-        derive(rows)
-        report(rows + kept(given.device, given.shapes[number : number + 1]), given.device, given.rounds)
+        report(with_kept(given.device, title, rows), given.device, given.rounds)
 
 
 if __name__ == "__main__":
