@@ -176,7 +176,7 @@ def synchronise(device: torch.device) -> None:
 
 
 def peak_memory(device: torch.device) -> int:
-    """The most bytes this process has held so far, on a GPU or in main memory."""
+    """The most bytes this process has held since it began or last forgot, on a GPU or in main memory."""
     import resource
     import sys
 
@@ -190,6 +190,24 @@ def peak_memory(device: torch.device) -> int:
                 return int(line.split()[1]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def forget_peak_memory(device: torch.device) -> None:
+    """From here on the peak is that of what comes, though the process has done other things before. What these have
+    left goes back to the system first. Where Linux does not let it, the peak stays that of everything."""
+    import ctypes
+    import gc
+
+    import torch
+
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    with contextlib.suppress(OSError, AttributeError):  # another system or C library
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")
 
 
 def keep_pages() -> None:

@@ -17,8 +17,8 @@ WARM_UP = 2  # steps in which memory is met for the first time
 
 
 def facts(out: Path, model: nn.Module, vocabulary: int, unit: Unit) -> dict[str, Any]:
-    """The rate is the median step's; the peak of memory is this process's: of one training alone, unless a search or
-    a program trains several in it."""
+    """The rate is the median step's; the peak of memory is this process's since the training began, also where a search
+    trains one after another in it."""
     every = groups.Group("", dict(model.named_parameters()), 0, 0)
     moving = groups.Group("", {name: p for name, p in every.parameters.items() if p.requires_grad}, 0, 0)
     seconds = {line["step"]: line["seconds"] for line in lines.read(out / "timings.jsonl")}

@@ -40,6 +40,7 @@ def carry_out(
     """Train; the run folder holds everything when this returns."""
     with _team(settings) as (team, device), _says_how_to_go_on(settings, out, team), _alone_in(out, team, dry_run):
         before = None if dry_run else run_folder.begun(out, settings, job.corpus, intent, job.lineage)
+        hardware.forget_peak_memory(device)
         model = job.make()
         model.transformer.recompute_activations = settings.train.recompute
         arranged = _arranged(settings, job)
