@@ -375,23 +375,23 @@ def pair(title: str, shape: Shape, names: list[str], device: str, rounds: int, b
 
 
 def compare(title: str, shape: Shape, names: list[str], device: str, rounds: int) -> list[dict[str, Any]]:
-    rows = []
+    rows: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as place:
         base = Path(place) / "base"
         make_base(base, shape)
         for name in names:
             reference = reference_of(name)
             found = pair(title, shape, [reference, name], device, rounds, base)
-            turns = zip(found[reference]["rates"], found[name]["rates"])
-            times = median([own / reference for reference, own in turns])
-            rows.append({"shape": title, "who": name, "reference": reference, "times_reference": times, **found[name]})
-            print(f"{title}, {name}: {times:.4f} times {reference}", flush=True)
+            times = median([own / other for other, own in zip(found[reference]["rates"], found[name]["rates"])])
+            rows[name] = {"reference": reference, "times_reference": times, **found[name]}
             if reference == REFERENCE:
-                last = {"shape": title, "who": REFERENCE, "reference": REFERENCE, "times_reference": 1.0}
-                rows = [row for row in rows if row["who"] != REFERENCE] + [last | found[REFERENCE]]
-    for row in rows:
-        row |= {"examples_per_second": median(row["rates"]), "date": date.today().isoformat()}
-    return rows
+                rows[REFERENCE] = {"reference": REFERENCE, "times_reference": 1.0, **found[REFERENCE]}
+            print(f"{title}, {name}: {times:.4f} times {reference}", flush=True)
+    today = date.today().isoformat()
+    return [
+        {"shape": title, "who": who, **row, "examples_per_second": median(row["rates"]), "date": today}
+        for who, row in rows.items()
+    ]
 
 
 def derive(rows: list[dict[str, Any]]) -> None:
