@@ -180,7 +180,7 @@ def contestant(title: str, name: str, folder: str, device_name: str) -> None:
     """Reads how much to do, answers with the seconds, the peak memory and what was found."""
     import torch
 
-    from gpt2lab.core import hardware
+    from gpt2lab.core import hardware, own_memory
 
     who, *settings = name.split()
     device = torch.device(device_name)
@@ -190,7 +190,7 @@ def contestant(title: str, name: str, folder: str, device_name: str) -> None:
         found = work(int(line))
         hardware.synchronise(device)
         seconds = time.perf_counter() - begin
-        answer = {"seconds": seconds, "memory": hardware.peak_memory(device), "found": found}
+        answer = {"seconds": seconds, "memory": own_memory.peak(device), "found": found}
         print("answer", json.dumps(answer), flush=True)
 
 

@@ -182,7 +182,7 @@ def ours(shape: Shape, device_name: str, base: Path, method: str, precision: str
     import numpy as np
     import torch
 
-    from gpt2lab.core import hardware
+    from gpt2lab.core import own_memory
     from gpt2lab.model.reading import read_model
     from gpt2lab.study import methods
     from gpt2lab.study.settings import TuneDataSettings, TuneSettings, TuneTrainSettings
@@ -199,7 +199,7 @@ def ours(shape: Shape, device_name: str, base: Path, method: str, precision: str
     from gpt2lab.train.step import Stepper
 
     device = torch.device(device_name)
-    hardware.keep_pages()
+    own_memory.keep_pages()
     be_deterministic(device.type == "cpu")
     train = TuneTrainSettings(
         steps=10**6, batch_rows=ROWS, schedule="constant", warmup=0, weight_decay=0, beta2=0.999, learning_rate=5e-5,
@@ -319,7 +319,7 @@ def contestant(name: str, shape: Shape, device: str, base: Path) -> None:
     """Reads how many steps to do, answers with the seconds they took, their losses and the peak memory so far."""
     import torch
 
-    from gpt2lab.core import hardware
+    from gpt2lab.core import hardware, own_memory
 
     steps = losses_of(name, shape, device, base)
     for line in sys.stdin:
@@ -327,7 +327,7 @@ def contestant(name: str, shape: Shape, device: str, base: Path) -> None:
         losses = [next(steps) for _ in range(int(line))]
         hardware.synchronise(torch.device(device))
         seconds = time.perf_counter() - begin
-        answer = {"seconds": seconds, "losses": losses, "memory": hardware.peak_memory(torch.device(device))}
+        answer = {"seconds": seconds, "losses": losses, "memory": own_memory.peak(torch.device(device))}
         print("answer", json.dumps(answer), flush=True)
 
 

@@ -124,7 +124,7 @@ def contestant(name: str, rows: int, device: str, tokens: int) -> None:
     """Warms up, and then answers each line with the seconds that its tokens took."""
     import torch
 
-    from gpt2lab.core import hardware
+    from gpt2lab.core import hardware, own_memory
 
     who, precision, *more = name.split()
     compiled = "compiled" in more
@@ -139,7 +139,7 @@ def contestant(name: str, rows: int, device: str, tokens: int) -> None:
         begin = time.perf_counter()
         write(tokens)
         hardware.synchronise(torch.device(device))
-        memory = hardware.peak_memory(torch.device(device))
+        memory = own_memory.peak(torch.device(device))
         print("answer", json.dumps({"seconds": time.perf_counter() - begin, "memory": memory}), flush=True)
 
 

@@ -57,7 +57,7 @@ def by_the_harness(folder: Path, requests: list[tuple[str, str]], batch: int) ->
 
 
 def main() -> None:
-    from gpt2lab.core import hardware
+    from gpt2lab.core import own_memory
     from gpt2lab.measure import choices
     from gpt2lab.model.writing import write_model
     from gpt2lab.text import items, tokenizer
@@ -70,7 +70,7 @@ def main() -> None:
     arguments.add_argument("--batch", type=int, default=16, help="requests at once, of the harness")
     given = arguments.parse_args()
 
-    hardware.keep_pages()
+    own_memory.keep_pages()
     encoder, model, read = tokenizer.load(given.tokenizer), random_model(), items.read(given.data, limit=given.items)
     (ours,) = choices.measure(["hellaswag/harness"], model, encoder, read)
     rows = [row.values for row in read.rows]

@@ -82,7 +82,7 @@ def ours(shape: Shape, device_name: str, precision: str, compiled: bool) -> Iter
     import numpy as np
     import torch
 
-    from gpt2lab.core import hardware
+    from gpt2lab.core import own_memory
     from gpt2lab.model.config import GPT2Config
     from gpt2lab.model.gpt2 import GPT2, build, initialise
     from gpt2lab.text.batches import Batch
@@ -96,7 +96,7 @@ def ours(shape: Shape, device_name: str, precision: str, compiled: bool) -> Iter
     from gpt2lab.train.step import Stepper
 
     device = torch.device(device_name)
-    hardware.keep_pages()
+    own_memory.keep_pages()
     be_deterministic(device.type == "cpu")
     config = GPT2Config(shape.layers, shape.heads, shape.width, shape.context, shape.vocabulary).with_dropout(0.0)
     model = build(GPT2, config)
@@ -192,7 +192,7 @@ def contestant(name: str, shape: Shape, device: str) -> None:
     """Reads how many steps to do, answers with the seconds they took and the peak memory so far."""
     import torch
 
-    from gpt2lab.core import hardware
+    from gpt2lab.core import hardware, own_memory
 
     steps = steps_of(name, shape, device)
     for line in sys.stdin:
@@ -200,7 +200,7 @@ def contestant(name: str, shape: Shape, device: str) -> None:
         for _ in range(int(line)):
             next(steps)
         hardware.synchronise(torch.device(device))
-        answer = {"seconds": time.perf_counter() - begin, "memory": hardware.peak_memory(torch.device(device))}
+        answer = {"seconds": time.perf_counter() - begin, "memory": own_memory.peak(torch.device(device))}
         print("answer", json.dumps(answer), flush=True)
 
 

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from gpt2lab.model import attention
+from gpt2lab.model.dropout import Drop, Noise
 
 
 def inputs(length, dtype, heads=3, width=16):
@@ -16,7 +17,7 @@ def inputs(length, dtype, heads=3, width=16):
 @pytest.mark.parametrize("length", [1, 5, 128, 129, 300, 520])
 def test_values_and_gradients_are_those_of_fused_attention(length):
     whole, (q, k, v) = inputs(length, torch.bfloat16)
-    y = attention.causal_attention(q, k, v, 0.0, 0.3)
+    y = attention.causal_attention(q, k, v, Drop(0.0, Noise()), 0.3)
     y.float().square().sum().backward()
     exact, (q, k, v) = inputs(length, torch.float32)
     exact.data.copy_(whole.data)
@@ -28,11 +29,11 @@ def test_values_and_gradients_are_those_of_fused_attention(length):
 
 def test_no_query_sees_a_later_key():
     _, (q, k, v) = inputs(300, torch.bfloat16)
-    before = attention.causal_attention(q, k, v, 0.0, 0.3)
+    before = attention.causal_attention(q, k, v, Drop(0.0, Noise()), 0.3)
     k, v = k.clone(), v.clone()
     k[:, :, 200:] += 9
     v[:, :, 200:] -= 9
-    after = attention.causal_attention(q, k, v, 0.0, 0.3)
+    after = attention.causal_attention(q, k, v, Drop(0.0, Noise()), 0.3)
     assert torch.equal(before[:, :, :200], after[:, :, :200])
     assert not torch.equal(before[:, :, 200:], after[:, :, 200:])
 
@@ -42,7 +43,7 @@ def test_kept_and_recomputed_weights_give_the_same_gradients(monkeypatch):
     for kept in (10_000, 0):
         monkeypatch.setattr(attention, "KEPT_UP_TO", kept)
         whole, (q, k, v) = inputs(300, torch.bfloat16)
-        attention.causal_attention(q, k, v, 0.0, 0.3).float().sum().backward()
+        attention.causal_attention(q, k, v, Drop(0.0, Noise()), 0.3).float().sum().backward()
         found.append(whole.grad)
     assert torch.equal(*found)
 

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpt2lab.model import attention
-from gpt2lab.model.dropout import MOST, add_dropped, draw, dropout, without
+from gpt2lab.model.dropout import MOST, Drop, Noise, add_dropped, dropout, without
 
 
 def dropped(shape, rate):
-    return without(torch.ones(shape), draw(torch.Size(shape)), rate) == 0
+    return without(torch.ones(shape), Noise().take(torch.Size(shape)), rate) == 0
 
 
 @given(rate=st.floats(0.001, MOST), seed=st.integers(0, 2**32))
@@ -45,7 +45,7 @@ def test_neither_places_nor_neighbours_matter():
 def test_what_stays_is_scaled_up_and_so_is_its_gradient(dtype):
     x = torch.randn(3, 50, 7, dtype=dtype, requires_grad=True)
     torch.manual_seed(5)
-    y = dropout(x, 0.4, True)
+    y = dropout(x, Drop(0.4, Noise()))
     y.backward(torch.full_like(x, 3.0))
     torch.manual_seed(5)
     factor = (~dropped(x.shape, 0.4)).to(dtype) / 0.6
@@ -58,30 +58,41 @@ def test_what_stays_is_scaled_up_and_so_is_its_gradient(dtype):
 def test_what_is_dropped_and_added_in_one_go_is_so_in_two(dtype, rounding):
     x, y = (torch.randn(30, 70, dtype=dtype, requires_grad=True) for _ in range(2))
     found = []
-    for added in (lambda: add_dropped(x, y, 0.3, True), lambda: x + dropout(y, 0.3, True)):
+    for added in (lambda: add_dropped(x, y, Drop(0.3, Noise())), lambda: x + dropout(y, Drop(0.3, Noise()))):
         torch.manual_seed(5)
         result = added()
         found.append((result.detach(), *torch.autograd.grad(result.square().sum(), (x, y))))
     for one, other in zip(*found):
         torch.testing.assert_close(one, other, rtol=rounding, atol=4 * rounding)
-    torch.testing.assert_close(add_dropped(x, y, 0.3, False), x + y)
+    torch.testing.assert_close(add_dropped(x, y, Drop(0.0, Noise())), x + y)
 
 
-@pytest.mark.parametrize(("rate", "training", "kept"), [(0.0, True, 1), (0.5, False, 1), (1.0, True, 0)])
-def test_the_ends(rate, training, kept):
+@pytest.mark.parametrize(("rate", "kept"), [(0.0, 1), (1.0, 0)])
+def test_the_ends(rate, kept):
     x = torch.randn(10, 10)
-    assert torch.equal(dropout(x, rate, training), kept * x)
+    assert torch.equal(dropout(x, Drop(rate, Noise())), kept * x)
+
+
+def test_a_stream_goes_on_and_another_is_another():
+    torch.manual_seed(1)
+    one, other = Noise(), Noise()
+    drawn = torch.stack([every.take(torch.Size((1000,))).view(torch.int16) for every in (one, one, other)])
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        assert (drawn[first] == drawn[second]).float().mean() < 0.01
+    torch.manual_seed(1)
+    again = Noise()
+    assert torch.equal(torch.stack([again.take(torch.Size((1000,))).view(torch.int16) for _ in range(2)]), drawn[:2])
 
 
 def test_nearly_all_is_left_to_pytorch():
     torch.manual_seed(1)
-    stays = dropout(torch.ones(1_000_000), 0.998, True) != 0
+    stays = dropout(torch.ones(1_000_000), Drop(0.998, Noise())) != 0
     assert 0.001 < stays.float().mean() < 0.003
 
 
 def test_an_odd_number_of_elements_and_none_at_all():
     assert dropped((5, 3), 0.5).shape == (5, 3)
-    assert dropout(torch.empty(0, 4), 0.5, True).shape == (0, 4)
+    assert dropout(torch.empty(0, 4), Drop(0.5, Noise())).shape == (0, 4)
 
 
 @pytest.mark.parametrize("length", [3, 130, 300])
@@ -90,10 +101,11 @@ def test_attention_leaves_out_weights_as_its_definition_says(monkeypatch, length
     """Values and gradients, in fp32, beside softmax, dropout and product written out."""
     monkeypatch.setattr(attention, "KEPT_UP_TO", kept_up_to)
     drawn = []
-    monkeypatch.setattr(attention, "draw", lambda shape: drawn.append(draw(shape)) or drawn[-1])
+    take = Noise.take
+    monkeypatch.setattr(Noise, "take", lambda noise, shape: drawn.append(take(noise, shape)) or drawn[-1])
     torch.manual_seed(length)
     q, k, v = (torch.randn(2, 3, length, 8, requires_grad=True) for _ in range(3))
-    y = attention.causal_attention(q, k, v, 0.25, 0.3)
+    y = attention.causal_attention(q, k, v, Drop(0.25, Noise()), 0.3)
     y.square().sum().backward()
     ours = [y.detach(), q.grad, k.grad, v.grad]
     q, k, v = (tensor.detach().requires_grad_() for tensor in (q, k, v))
@@ -114,10 +126,10 @@ def test_attention_leaves_out_weights_as_its_definition_says(monkeypatch, length
 def test_without_a_way_back_attention_is_pytorchs():
     q, k, v = (torch.randn(1, 2, 9, 8) for _ in range(3))
     expected = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=0.3)
-    torch.testing.assert_close(attention.causal_attention(q, k, v, 0.0, 0.3), expected)
+    torch.testing.assert_close(attention.causal_attention(q, k, v, Drop(0.0, Noise()), 0.3), expected)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_attention_that_leaves_out_everything_is_zero_and_no_nan(dtype):
     q, k, v = (torch.randn(1, 2, 9, 8, dtype=dtype, requires_grad=True) for _ in range(3))
-    assert torch.equal(attention.causal_attention(q, k, v, 1.0, 0.3), torch.zeros_like(q))
+    assert torch.equal(attention.causal_attention(q, k, v, Drop(1.0, Noise()), 0.3), torch.zeros_like(q))

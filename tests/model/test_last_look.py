@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpt2lab.model import gpt2, prompt
+from gpt2lab.model.dropout import Drop, Noise
 from gpt2lab.model.gpt2 import Attention
 from gpt2lab.model.last_look import last_look
 from gpt2lab.model.settings import PromptSettings
@@ -44,7 +45,7 @@ def test_values_and_gradients_are_those_of_each_text_alone(lengths, order, of_no
     asked = torch.tensor(order).repeat_interleave(torch.tensor(lengths))
     q, kv = drawn(len(lengths), HEADS * WIDTH), drawn(len(asked) + of_no_text, 2 * HEADS * WIDTH)
     found = []
-    for y in (last_look(q, kv, asked, HEADS, 0.0, 0.3), one_by_one(q, kv, asked)):
+    for y in (last_look(q, kv, asked, HEADS, Drop(0.0, Noise()), 0.3), one_by_one(q, kv, asked)):
         found.append((y, *torch.autograd.grad((y * torch.arange(y.numel()).view(y.shape).cos()).sum(), (q, kv))))
     torch.testing.assert_close(*found)
 
@@ -53,12 +54,12 @@ def test_texts_whose_scores_are_far_apart_do_not_disturb_each_other():
     asked = torch.tensor([0, 0, 1, 1])
     q = torch.tensor([[1.0], [-1.0]])
     kv = torch.tensor([[900.0, 1.0], [800.0, 2.0], [900.0, 3.0], [900.0, 5.0]])
-    torch.testing.assert_close(last_look(q, kv, asked, 1, 0.0, 1.0), torch.tensor([[1.0], [4.0]]))
+    torch.testing.assert_close(last_look(q, kv, asked, 1, Drop(0.0, Noise()), 1.0), torch.tensor([[1.0], [4.0]]))
 
 
 def test_dropout_is_of_the_weights_and_keeps_their_mean():
     asked, kv = torch.zeros(4000, dtype=torch.long), torch.ones(4000, 2)
-    seen = torch.stack([last_look(torch.ones(1, 1), kv, asked, 1, 0.5, 1.0) for _ in range(20)])
+    seen = torch.stack([last_look(torch.ones(1, 1), kv, asked, 1, Drop(0.5, Noise()), 1.0) for _ in range(20)])
     assert seen.mean() == pytest.approx(1, abs=0.02)
     assert seen.std() > 0.005
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from gpt2lab.model import gpt2
 from gpt2lab.model.attention import causal_attention
 from gpt2lab.model.config import GPT2Config
+from gpt2lab.model.dropout import Drop, Noise
 from gpt2lab.model.gpt2 import GPT2, build, initialise
 from gpt2lab.model.text_attention import text_attention
 from gpt2lab.model.unpadded import _round_numbers, unpadded
@@ -32,7 +33,7 @@ def alone(found, qkv, lengths):
         mine = (found.places[: found.real] // max(lengths) == row).nonzero()[:, 0]
         mine = mine[found.places[mine].argsort()]
         q, k, v = qkv[mine].view(1, len(mine), 3, HEADS, WIDTH).permute(2, 0, 3, 1, 4)
-        y = y.index_copy(0, mine, causal_attention(q, k, v, 0.0, 0.3).transpose(1, 2).flatten(2)[0])
+        y = y.index_copy(0, mine, causal_attention(q, k, v, Drop(0.0, Noise()), 0.3).transpose(1, 2).flatten(2)[0])
     return y
 
 
@@ -40,7 +41,7 @@ def alone(found, qkv, lengths):
 def test_values_and_gradients_are_those_of_each_text_alone(lengths):
     found = unpadded(masked(lengths), HEADS)
     ours, plain = tokens(found), tokens(found)
-    y, expected = text_attention(ours, HEADS, found.by_head, 0.0, 0.3), alone(found, plain, lengths)
+    y, expected = text_attention(ours, HEADS, found.by_head, Drop(0.0, Noise()), 0.3), alone(found, plain, lengths)
     torch.testing.assert_close(y, expected, rtol=1e-5, atol=1e-5)
     for every in (y, expected):
         (every * torch.arange(every.numel()).view(every.shape).cos()).sum().backward()
@@ -51,7 +52,7 @@ def test_values_and_gradients_are_those_of_each_text_alone(lengths):
 def test_in_bf16_long_texts_too(lengths):
     found = unpadded(masked(lengths), HEADS)
     ours, exact = tokens(found, torch.bfloat16), tokens(found)
-    y, expected = text_attention(ours, HEADS, found.by_head, 0.0, 0.3), alone(found, exact, lengths)
+    y, expected = text_attention(ours, HEADS, found.by_head, Drop(0.0, Noise()), 0.3), alone(found, exact, lengths)
     torch.testing.assert_close(y.float(), expected, rtol=0.03, atol=0.03)
     y.float().sum().backward()
     expected.sum().backward()
@@ -64,7 +65,7 @@ def test_the_way_back_is_the_derivative_also_of_what_was_dropped(dropout):
 
     def function(qkv):
         torch.manual_seed(3)
-        return text_attention(qkv, 1, found.by_head, dropout, 0.5)
+        return text_attention(qkv, 1, found.by_head, Drop(dropout, Noise()), 0.5)
 
     qkv = torch.randn(len(found.places), 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(function, qkv, fast_mode=True)
@@ -73,7 +74,7 @@ def test_the_way_back_is_the_derivative_also_of_what_was_dropped(dropout):
 def test_dropout_is_of_the_weights_and_keeps_their_mean():
     found = unpadded(masked([200]), HEADS)
     qkv = torch.ones(len(found.places), 3 * HEADS * WIDTH)
-    y = text_attention(qkv, HEADS, found.by_head, 0.25, 0.3)[100:200]
+    y = text_attention(qkv, HEADS, found.by_head, Drop(0.25, Noise()), 0.3)[100:200]
     assert y.mean() == pytest.approx(1, abs=0.02)
     assert y.std() > 0.02
 
@@ -81,7 +82,7 @@ def test_dropout_is_of_the_weights_and_keeps_their_mean():
 def test_tokens_of_no_text_are_zero_and_get_no_gradient():
     found = unpadded(masked([5, 6]), HEADS)
     qkv = tokens(found)
-    y = text_attention(qkv, HEADS, found.by_head, 0.0, 0.3)
+    y = text_attention(qkv, HEADS, found.by_head, Drop(0.0, Noise()), 0.3)
     y.sum().backward()
     assert len(y) == 16
     assert not y[11:].any()

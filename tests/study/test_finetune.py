@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from command_line import fresh, gpt2lab, last_json
-from gpt2lab.core import files, hardware, lines
+from gpt2lab.core import files, lines, own_memory
 from gpt2lab.model.reading import read_model
 from gpt2lab.study.settings import TuneDataSettings, TuneSettings, resumed
 from gpt2lab.study.tasks import text as text_task
@@ -92,7 +92,7 @@ def test_what_it_cost_is_on_record(place, tmp_path):
 def test_its_peak_of_memory_is_its_own_and_not_that_of_what_the_process_did_before(place, tmp_path):
     """As of the trials of a search, one after another."""
     before = torch.ones(2**28)
-    most = hardware.peak_memory(before.device)
+    most = own_memory.peak(before.device)
     del before
     assert tune(place, tmp_path / "run", "full", place / "labels", "--task", "labels") == 0
     assert files.read_json(tmp_path / "run" / "run.json")["peak_memory"] < most - 2**29

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gpt2lab.core import hardware
+from gpt2lab.core import own_memory
 from gpt2lab.core.errors import UserError
 from gpt2lab.model.gpt2 import GPT2Classifier, check_ids
 from gpt2lab.text.batches import by_length
@@ -23,7 +23,7 @@ def log_probabilities(
     model: GPT2Classifier, texts: Iterable[Ids], token_budget: int | None = None
 ) -> Iterator[NDArray[np.float64]]:
     """Of the classes, for each text in its turn. No text may be empty or longer than the model's window."""
-    hardware.keep_pages()
+    own_memory.keep_pages()
     budget = token_budget or TOKENS_AT_ONCE.get(next(model.parameters()).device.type, 16384)
     waiting = iter(texts)
     while several := list(islice(waiting, TEXTS_AT_ONCE)):

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gpt2lab.core import hardware
+from gpt2lab.core import own_memory
 from gpt2lab.core.console import Progress, counted
 from gpt2lab.core.errors import UserError
 from gpt2lab.generate.packed import can_pack, packed_blocks
@@ -77,7 +77,7 @@ def score(
     """For each question an answer a continuation. `window` may be less than the model's. Progress counts questions."""
     window = min(window or model.window, model.window)
     device = model.transformer.wte.weight.device
-    hardware.keep_pages()
+    own_memory.keep_pages()
     rows, tokens = _rows(questions, model, window)
     budget = token_budget or TOKENS_AT_ONCE.get(device.type, 16384)
     values, greedy = np.zeros(tokens), np.zeros(tokens)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from gpt2lab.core import console, environment, files, hardware, lines
+from gpt2lab.core import console, environment, files, hardware, lines, own_memory
 from gpt2lab.core.errors import UserError
 
 NEEDED = ("protocol", "settings", "model", "data")
@@ -72,7 +72,7 @@ def circumstances(device: torch.device, precision: str, seconds: float, tokens: 
         "precision": precision,
         "seconds": seconds,
         "tokens_per_second": tokens / seconds,
-        "peak_memory": hardware.peak_memory(device),
+        "peak_memory": own_memory.peak(device),
         **environment.record(),
     }
 

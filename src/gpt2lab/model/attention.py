@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gpt2lab.model.dropout import draw, drops, without
+from gpt2lab.model.dropout import Drop, drops, without
 
 BLOCK = 128  # queries at a time; 256 is as fast, 512 slower
 KEPT_UP_TO = 512  # tokens; for longer rows the weights are computed again on the way back, to save their memory
@@ -24,11 +24,11 @@ KEPT_PER_BLOCK = 2  # tensors: weights and noise, or None
 FAST_SOFTMAX = 32  # in bf16, for a multiple of so many keys; for others the way over fp32 is twice as fast
 
 
-def causal_attention(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, dropout: float, scale: float) -> Tensor:
+def causal_attention(q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, drop: Drop, scale: float) -> Tensor:
     """Scores are rounded to bf16 here, as autocast does: enough to train with, and never used to measure."""
-    if by_blocks(q_BHTD, dropout):
-        return _ByBlocks.apply(q_BHTD, k_BHTD, v_BHTD, dropout, scale)
-    return F.scaled_dot_product_attention(q_BHTD, k_BHTD, v_BHTD, None, dropout, True, scale=scale)
+    if by_blocks(q_BHTD, drop.rate):
+        return _ByBlocks.apply(q_BHTD, k_BHTD, v_BHTD, drop, scale)
+    return F.scaled_dot_product_attention(q_BHTD, k_BHTD, v_BHTD, None, drop.rate, True, scale=scale)
 
 
 def by_blocks(x: Tensor, dropout: float) -> bool:
@@ -39,12 +39,12 @@ def by_blocks(x: Tensor, dropout: float) -> bool:
 
 class _ByBlocks(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, dropout: float, scale: float) -> Tensor:
+    def forward(ctx: Any, q_BHTD: Tensor, k_BHTD: Tensor, v_BHTD: Tensor, drop: Drop, scale: float) -> Tensor:
         batch, heads, length, width = q_BHTD.shape
         q, k, v = q_BHTD.flatten(0, 1), k_BHTD.flatten(0, 1), v_BHTD.flatten(0, 1)
         y_BHTD = q.new_empty(batch, length, heads, width).transpose(1, 2)  # as the next layer takes it, without a copy
-        kept = seen(q, k, v, y_BHTD, dropout, scale)
-        ctx.dropout, ctx.scale = dropout, scale
+        kept = seen(q, k, v, y_BHTD, drop, scale)
+        ctx.dropout, ctx.scale = drop.rate, scale
         ctx.save_for_backward(q, k, v, *kept)
         return y_BHTD
 
@@ -60,15 +60,15 @@ class _ByBlocks(torch.autograd.Function):
         return grad_q, grad_k, grad_v, None, None
 
 
-def seen(q: Tensor, k: Tensor, v: Tensor, y: Tensor, dropout: float, scale: float) -> list[Tensor | None]:
+def seen(q: Tensor, k: Tensor, v: Tensor, y: Tensor, drop: Drop, scale: float) -> list[Tensor | None]:
     """Fills `y` with what each query of (B·H, T, D) sees. For the way back: weights and noise of blocks."""
     kept = []
     for start, stop in blocks(q.shape[1]):
         p = _weights(q, k, start, stop, scale)
-        kept += [p if q.shape[1] <= KEPT_UP_TO else None, draw(p.shape) if dropout else None]
-        if dropout:
-            p = without(p, kept[-1], dropout)
-        _product(p, v[:, :stop], y[..., start:stop, :], 1 / (1 - dropout))
+        kept += [p if q.shape[1] <= KEPT_UP_TO else None, drop.noise.take(p.shape) if drop.rate else None]
+        if drop.rate:
+            p = without(p, kept[-1], drop.rate)
+        _product(p, v[:, :stop], y[..., start:stop, :], 1 / (1 - drop.rate))
     return kept
 
 

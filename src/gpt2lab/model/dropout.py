@@ -1,13 +1,14 @@
 """Dropout whose random numbers cost little on a CPU, where PyTorch draws a whole one for each element.
 
 Sixteen bits decide about an element, so a rate is met to within 1/131,072. They are read as a bf16 number: an element
-stays where it is above a threshold, which PyTorch compares and takes in one pass.
+stays where it is above a threshold, which PyTorch compares and takes in one pass. To begin a stream of numbers costs as
+much as to draw a hundred thousand, so all of a block are of one.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,25 +20,39 @@ PATTERNS = 2**16
 MOST = 0.99  # above lie infinity and what is no number, which no threshold leaves out
 
 
-def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
-    return _Dropout.apply(x, rate) if training and _ours(x, rate) else F.dropout(x, rate, training)
+class Noise:
+    """A stream of random numbers. One of PyTorch's own says which, once the first are asked for."""
+
+    def __init__(self) -> None:
+        self._bits: np.random.SFC64 | None = None
+
+    def take(self, shape: torch.Size) -> Tensor:
+        """Sixteen random bits for each element, read as bf16."""
+        if self._bits is None:
+            self._bits = np.random.SFC64(int(torch.empty((), dtype=torch.int64, device="cpu").random_()))
+        drawn = self._bits.random_raw(1 + shape.numel() // 4)
+        return torch.from_numpy(drawn).view(torch.bfloat16)[: shape.numel()].view(shape)
 
 
-def add_dropped(x: Tensor, y: Tensor, rate: float, training: bool) -> Tensor:
+class Drop(NamedTuple):
+    """Which share is left out, and by which random numbers."""
+
+    rate: float
+    noise: Noise
+
+
+def dropout(x: Tensor, drop: Drop) -> Tensor:
+    return _Dropout.apply(x, drop) if _ours(x, drop.rate) else F.dropout(x, drop.rate, drop.rate > 0)
+
+
+def add_dropped(x: Tensor, y: Tensor, drop: Drop) -> Tensor:
     """`x + dropout(y)`."""
-    return _AddDropped.apply(x, y, rate) if training and _ours(y, rate) else x + F.dropout(y, rate, training)
+    return _AddDropped.apply(x, y, drop) if _ours(y, drop.rate) else x + F.dropout(y, drop.rate, drop.rate > 0)
 
 
 def drops(rate: float) -> bool:
     """Whether a share is left out that `without` can meet."""
     return 0 < rate <= MOST and not torch.compiler.is_compiling()
-
-
-def draw(shape: torch.Size) -> Tensor:
-    """Sixteen random bits for each element, read as bf16. One number of PyTorch's own says which."""
-    start = int(torch.empty((), dtype=torch.int64, device="cpu").random_())
-    drawn = np.random.SFC64(start).random_raw(1 + shape.numel() // 4)
-    return torch.from_numpy(drawn).view(torch.bfloat16)[: shape.numel()].view(shape)
 
 
 def without(x: Tensor, noise: Tensor, rate: float) -> Tensor:
@@ -58,11 +73,11 @@ def _ours(x: Tensor, rate: float) -> bool:
 
 class _Dropout(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, rate: float) -> Tensor:
-        noise = draw(x.shape)
-        ctx.rate = rate
+    def forward(ctx: Any, x: Tensor, drop: Drop) -> Tensor:
+        noise = drop.noise.take(x.shape)
+        ctx.rate = drop.rate
         ctx.save_for_backward(noise)
-        return without(x, noise, rate).div_(1 - rate)
+        return without(x, noise, drop.rate).div_(1 - drop.rate)
 
     @staticmethod
     @once_differentiable
@@ -73,11 +88,11 @@ class _Dropout(torch.autograd.Function):
 
 class _AddDropped(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, y: Tensor, rate: float) -> Tensor:
-        noise = draw(y.shape)
-        ctx.rate = rate
+    def forward(ctx: Any, x: Tensor, y: Tensor, drop: Drop) -> Tensor:
+        noise = drop.noise.take(y.shape)
+        ctx.rate = drop.rate
         ctx.save_for_backward(noise)
-        return torch.add(x, without(y, noise, rate), alpha=1 / (1 - rate))
+        return torch.add(x, without(y, noise, drop.rate), alpha=1 / (1 - drop.rate))
 
     @staticmethod
     @once_differentiable

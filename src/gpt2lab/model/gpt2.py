@@ -20,7 +20,7 @@ from torch.utils.checkpoint import checkpoint
 from gpt2lab.core.errors import UserError
 from gpt2lab.model.attention import by_blocks, causal_attention
 from gpt2lab.model.config import GPT2Config
-from gpt2lab.model.dropout import add_dropped, dropout
+from gpt2lab.model.dropout import Drop, Noise, add_dropped, dropout
 from gpt2lab.model.gelu import gelu
 from gpt2lab.model.last_look import last_look
 from gpt2lab.model.linear import Linear, linear
@@ -66,16 +66,23 @@ class Attention(nn.Module):
         self.c_proj = Linear(config.width, config.width)
 
     def forward(
-        self, norm: nn.Module, x_BTC: Tensor, mask: Mask, causal: bool, cache: Cache | None, wanted_N: Tensor | None
+        self,
+        norm: nn.Module,
+        x_BTC: Tensor,
+        mask: Mask,
+        causal: bool,
+        cache: Cache | None,
+        wanted_N: Tensor | None,
+        noise: Noise,
     ) -> Tensor:
-        rate = self.dropout if self.training else 0.0
-        y_BTC = self._last_look(norm, x_BTC, mask, wanted_N, rate)
+        drop = Drop(self.dropout if self.training else 0.0, noise)
+        y_BTC = self._last_look(norm, x_BTC, mask, wanted_N, drop)
         if y_BTC is None:
-            y_BTC = _only(wanted_N, self._whole_look(norm, x_BTC, mask, causal, cache, rate))
+            y_BTC = _only(wanted_N, self._whole_look(norm, x_BTC, mask, causal, cache, drop))
         return self.c_proj(y_BTC)
 
     def _last_look(
-        self, norm: nn.Module, x_BTC: Tensor, mask: Mask, wanted_N: Tensor | None, rate: float
+        self, norm: nn.Module, x_BTC: Tensor, mask: Mask, wanted_N: Tensor | None, drop: Drop
     ) -> Tensor | None:
         """Where all that is wanted is the last token of each text, no other has to ask; of adapted layers, all do."""
         if wanted_N is None or not isinstance(mask, Unpadded) or type(self.c_attn) is not Linear:
@@ -88,27 +95,27 @@ class Attention(nn.Module):
             part.split((width, 2 * width)) for part in (self.c_attn.weight, self.c_attn.bias)
         )
         q_BC = linear(x_NC.index_select(0, wanted_N), for_q, bias_q)
-        return last_look(q_BC, linear(x_NC, for_kv, bias_kv), asked_N, self.heads, rate, self.scale)[None]
+        return last_look(q_BC, linear(x_NC, for_kv, bias_kv), asked_N, self.heads, drop, self.scale)[None]
 
     def _whole_look(
-        self, norm: nn.Module, x_BTC: Tensor, mask: Mask, causal: bool, cache: Cache | None, rate: float
+        self, norm: nn.Module, x_BTC: Tensor, mask: Mask, causal: bool, cache: Cache | None, drop: Drop
     ) -> Tensor:
         qkv_BTC = linear_after(norm, x_BTC, self.c_attn)
         if not isinstance(mask, Unpadded):
-            return self._looked(qkv_BTC, mask, causal, cache, rate)
-        if mask.causal and by_blocks(qkv_BTC, rate):
-            return text_attention(qkv_BTC.squeeze(0), self.heads, mask.by_head, rate, self.scale)[None]
-        return mask.looked(qkv_BTC, lambda rows, seen: self._looked(rows, seen, seen is None, None, rate))
+            return self._looked(qkv_BTC, mask, causal, cache, drop)
+        if mask.causal and by_blocks(qkv_BTC, drop.rate):
+            return text_attention(qkv_BTC.squeeze(0), self.heads, mask.by_head, drop, self.scale)[None]
+        return mask.looked(qkv_BTC, lambda rows, seen: self._looked(rows, seen, seen is None, None, drop))
 
-    def _looked(self, qkv_BTC: Tensor, mask: Tensor | None, causal: bool, cache: Cache | None, rate: float) -> Tensor:
+    def _looked(self, qkv_BTC: Tensor, mask: Tensor | None, causal: bool, cache: Cache | None, drop: Drop) -> Tensor:
         q, k, v = (self._by_head(part) for part in qkv_BTC.chunk(3, dim=-1))
         if cache is not None:
             k, v = cache.extend(self.layer, k, v)
         if causal:
-            y_BHTD = causal_attention(q, k, v, rate, self.scale)
+            y_BHTD = causal_attention(q, k, v, drop, self.scale)
         else:
             mask = cache.visible if cache is not None and mask is None else mask
-            y_BHTD = F.scaled_dot_product_attention(q, k, v, mask, rate, scale=self.scale)
+            y_BHTD = F.scaled_dot_product_attention(q, k, v, mask, drop.rate, scale=self.scale)
         return y_BHTD.transpose(1, 2).flatten(2)
 
     def _by_head(self, x_BTC: Tensor) -> Tensor:
@@ -138,9 +145,10 @@ class Block(nn.Module):
     def forward(
         self, x_BTC: Tensor, mask: Mask, causal: bool, cache: Cache | None, wanted_N: Tensor | None = None
     ) -> Tensor:
-        y_BTC = self.attn(self.ln_1, x_BTC, mask, causal, cache, wanted_N)
-        x_BTC = add_dropped(_only(wanted_N, x_BTC), y_BTC, self.dropout, self.training)
-        return add_dropped(x_BTC, self.mlp(self.ln_2, x_BTC), self.dropout, self.training)
+        drop = Drop(self.dropout if self.training else 0.0, Noise())
+        y_BTC = self.attn(self.ln_1, x_BTC, mask, causal, cache, wanted_N, drop.noise)
+        x_BTC = add_dropped(_only(wanted_N, x_BTC), y_BTC, drop)
+        return add_dropped(x_BTC, self.mlp(self.ln_2, x_BTC), drop)
 
 
 class Transformer(nn.Module):
@@ -209,7 +217,7 @@ class Transformer(nn.Module):
         if real and soft:
             x_BTC = real.tokens(x_BTC)
         x_BTC = x_BTC.to(self.ln_f.weight.dtype)  # embeddings may be kept in more precision than the blocks
-        return dropout(x_BTC, self.config.embedding_dropout, self.training)
+        return dropout(x_BTC, Drop(self.config.embedding_dropout if self.training else 0.0, Noise()))
 
     @property
     def soft_tokens(self) -> int:

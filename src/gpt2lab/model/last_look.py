@@ -11,10 +11,10 @@ import math
 import torch
 from torch import Tensor
 
-from gpt2lab.model.dropout import dropout
+from gpt2lab.model.dropout import Drop, dropout
 
 
-def last_look(q_BC: Tensor, kv_NC: Tensor, asked_N: Tensor, heads: int, rate: float, scale: float) -> Tensor:
+def last_look(q_BC: Tensor, kv_NC: Tensor, asked_N: Tensor, heads: int, drop: Drop, scale: float) -> Tensor:
     """Each token is asked by the query of its number; those of no text, at the end, have none."""
     exact = torch.promote_types(q_BC.dtype, torch.float32)
     k_NHD, v_NHD = kv_NC[: len(asked_N)].to(exact).unflatten(1, (2, heads, -1)).unbind(1)
@@ -22,7 +22,7 @@ def last_look(q_BC: Tensor, kv_NC: Tensor, asked_N: Tensor, heads: int, rate: fl
     score_NH = (k_NHD * q_BHD.index_select(0, asked_N)).sum(-1)
     share_NH = (score_NH - _highest(score_NH.detach(), asked_N, len(q_BC)).index_select(0, asked_N)).exp()
     share_NH = share_NH / _summed(share_NH, asked_N, len(q_BC)).index_select(0, asked_N)
-    share_NH = dropout(share_NH, rate, training=rate > 0)
+    share_NH = dropout(share_NH, drop)
     return _summed(share_NH[:, :, None] * v_NHD, asked_N, len(q_BC)).flatten(1).to(q_BC.dtype)
 
 

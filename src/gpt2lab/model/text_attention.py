@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from gpt2lab.model.attention import KEPT_PER_BLOCK, blocks, seen, way_back
+from gpt2lab.model.dropout import Drop
 
 
 @dataclass(frozen=True)
@@ -53,21 +54,21 @@ def by_head(groups: Sequence[tuple[Tensor, tuple[int, int]]], tokens: int, heads
     return ByHead(sources[:-1], seers[:-1], slots_M, parts_M, shapes)
 
 
-def text_attention(qkv_NC: Tensor, heads: int, places: ByHead, dropout: float, scale: float) -> Tensor:
+def text_attention(qkv_NC: Tensor, heads: int, places: ByHead, drop: Drop, scale: float) -> Tensor:
     """The groups' tokens stand one behind the other; what comes after them belongs to no text, and is zero."""
-    return _Texts.apply(qkv_NC, heads, places, dropout, scale)
+    return _Texts.apply(qkv_NC, heads, places, drop, scale)
 
 
 class _Texts(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, qkv_NC: Tensor, heads: int, places: ByHead, dropout: float, scale: float) -> Tensor:
+    def forward(ctx: Any, qkv_NC: Tensor, heads: int, places: ByHead, drop: Drop, scale: float) -> Tensor:
         qkv = qkv_NC.unflatten(1, (3 * heads, -1)).flatten(0, 1).index_select(0, places.sources)
         y = qkv.new_empty(len(places.seers) + 1, qkv.shape[1])
         y[-1] = 0
         kept = []
         for (q, k, v), y_group in zip(places.groups(qkv, 3), places.groups(y, 1)):
-            kept += seen(q, k, v, y_group[0], dropout, scale)
-        ctx.heads, ctx.places, ctx.dropout, ctx.scale = heads, places, dropout, scale
+            kept += seen(q, k, v, y_group[0], drop, scale)
+        ctx.heads, ctx.places, ctx.dropout, ctx.scale = heads, places, drop.rate, scale
         ctx.save_for_backward(qkv, *kept)
         return y.index_select(0, places.slots).unflatten(0, (-1, heads)).flatten(1)
 

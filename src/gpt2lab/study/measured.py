@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from gpt2lab.core import hardware, lines
+from gpt2lab.core import lines, own_memory
 from gpt2lab.model.quantised import packed_weights
 from gpt2lab.train import groups
 from gpt2lab.train.plan import Unit
@@ -33,5 +33,5 @@ def facts(out: Path, model: nn.Module, vocabulary: int, unit: Unit) -> dict[str,
         "parameters_in_four_bits": packed_weights(model),
         "training_seconds": sum(seconds.values()),
         **{f"{what}_per_second": median(found) if found else None for what, found in rates.items()},
-        "peak_memory": hardware.peak_memory(next(model.parameters()).device),
+        "peak_memory": own_memory.peak(next(model.parameters()).device),
     }

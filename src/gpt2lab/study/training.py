@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from gpt2lab.core import console, hardware, lock
+from gpt2lab.core import console, hardware, lock, own_memory
 from gpt2lab.core.errors import Failed, Interrupted, UserError
 from gpt2lab.model.config import flops_per_token
 from gpt2lab.model.quantised import packed_weights
@@ -40,7 +40,6 @@ def carry_out(
     """Train; the run folder holds everything when this returns."""
     with _team(settings) as (team, device), _says_how_to_go_on(settings, out, team), _alone_in(out, team, dry_run):
         before = None if dry_run else run_folder.begun(out, settings, job.corpus, intent, job.lineage)
-        hardware.forget_peak_memory(device)
         model = job.make()
         model.transformer.recompute_activations = settings.train.recompute
         arranged = _arranged(settings, job)
@@ -88,7 +87,8 @@ def _arranged(settings: AnySettings, job: Job) -> AnySettings:
 def _team(settings: AnySettings) -> Iterator[tuple[Team, torch.device]]:
     device = processes.own_device(hardware.choose_device(settings.device))
     processes.die_with_launcher()
-    hardware.keep_pages()
+    own_memory.forget_peak(device)
+    own_memory.keep_pages()
     randomness.be_deterministic(device.type == "cpu" or settings.train.deterministic)
     team = processes.join(device)
     if not team.leads:

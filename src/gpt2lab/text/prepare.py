@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gpt2lab.core import console, files, hardware, lock
+from gpt2lab.core import console, files, hardware, lock, own_memory
 from gpt2lab.core.console import counted
 from gpt2lab.core.errors import UserError
 from gpt2lab.text import builtin, contamination
@@ -51,7 +51,7 @@ def prepare(
     held_out = settings.test + (settings.validation if isinstance(settings.validation, float) else 0)
     if held_out >= 1:
         raise UserError(f"validation and test take {held_out:.0%} of the documents, and nothing is left to train on")
-    hardware.keep_pages()
+    own_memory.keep_pages()
     shards, staging = find_shards(data), staging_of(out)
     source = None if shards else open_source(data, local, chosen_columns(columns or ColumnSettings()))
 

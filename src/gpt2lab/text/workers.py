@@ -14,7 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpt2lab.core import hardware
+from gpt2lab.core import own_memory
 from gpt2lab.core.errors import UserError
 from gpt2lab.text import contamination
 from gpt2lab.text import tokenizer as tokenizers
@@ -139,7 +139,7 @@ class _Process:
 def _begin(parent: int) -> None:
     os.environ["RAYON_NUM_THREADS"] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    hardware.keep_pages()
+    own_memory.keep_pages()
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
 
 

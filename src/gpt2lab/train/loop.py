@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import nn
 
-from gpt2lab.core import console, hardware
+from gpt2lab.core import console, own_memory
 from gpt2lab.core.errors import Failed
 from gpt2lab.text.batches import Rows, rows_of_process
 from gpt2lab.train import checkpoint
@@ -245,7 +245,7 @@ class _Loop:
         share = self.plan.utilisation(rate / self.team.size)
         if share is not None:
             parts.append(f"{share:.0%} of peak")
-        return ", ".join([*parts, console.size(hardware.peak_memory(self.plan.device))])
+        return ", ".join([*parts, console.size(own_memory.peak(self.plan.device))])
 
     def _give_up(self) -> None:
         self.saver.finish()

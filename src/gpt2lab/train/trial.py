@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from torch import nn
 
-from gpt2lab.core import hardware
 from gpt2lab.text.batches import Rows
 from gpt2lab.train.compiling import loss_function
 from gpt2lab.train.objectives import Objective
@@ -29,7 +28,6 @@ class Trial:
     micro_batch: int
     seconds_a_step: float
     first_loss: float
-    peak_memory: int
 
 
 def try_out(model: nn.Module, objective: Objective, rows: Rows, plan: Plan) -> Trial:
@@ -37,10 +35,8 @@ def try_out(model: nn.Module, objective: Objective, rows: Rows, plan: Plan) -> T
     state = State(model, plan)
     stepper = Stepper(model, loss_function(objective, model, plan.settings.compile), plan, state, ALONE)
     batch = rows.batch(plan.rows_of(rows, 0)[: plan.micro_batch])
-    reading = stepper.update(
-        stepper.cut(batch), 0, pretend=True
-    )  # memory is met for the first time, kernels are compiled
-    first_loss = reading.values()["loss"]
+    # Memory is met for the first time, kernels are compiled.
+    first_loss = stepper.update(stepper.cut(batch), 0, pretend=True).values()["loss"]
     batch = batch.part(np.arange(min(stepper.micro_batch, len(batch.ids))))
     begin, count = time.perf_counter(), 0
     while count < TIMED_STEPS and time.perf_counter() - begin < ENOUGH_SECONDS:
@@ -49,4 +45,4 @@ def try_out(model: nn.Module, objective: Objective, rows: Rows, plan: Plan) -> T
     seconds = (time.perf_counter() - begin) / count
     state.masters.restore()
     micro_batches = plan.batch_rows / len(batch.ids)
-    return Trial(stepper.micro_batch, seconds * micro_batches, first_loss, hardware.peak_memory(plan.device))
+    return Trial(stepper.micro_batch, seconds * micro_batches, first_loss)
