@@ -91,6 +91,29 @@ def test_long_messages_are_not_broken_in_pipes(capsys):
     assert capsys.readouterr().out.count("\n") == 1
 
 
+def test_nor_are_paths_in_tables(capsys):
+    console.table("", ("run", "state"), [("/a/very/long/path" * 30, "finished")])
+    assert "/a/very/long/path" * 30 + "  finished" in capsys.readouterr().out
+
+
+def test_what_many_trainings_have_in_common_is_said_once(capsys):
+    with console.unrepeated():
+        for number in (1, 2):
+            console.say(f"trial {number}")
+            console.say("model: small")
+            console.warn("few texts")
+            console.table("rates", ("rate",), [(number,)])
+            console.table("parts", ("part",), [("all",)])
+    console.say("model: small")
+    out, err = capsys.readouterr()
+    assert [line.strip() for line in out.splitlines()] == [
+        *("trial 1", "model: small", "rates", "rate", "1", "parts", "part", "all"),
+        *("trial 2", "rates", "rate", "2"),
+        "model: small",
+    ]
+    assert err.count("few texts") == 1
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(4.25, "4.2 s"), (59, "59 s"), (95, "1 min 35 s"), (7300, "2 h 1 min"), (147_600, "41 h 0 min")],

@@ -50,6 +50,16 @@ def test_a_grid_is_tried_whole_and_the_best_is_trained_again_with_a_fresh_seed(p
     assert (out / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_trial_tells_what_sets_it_apart(place, capsys):
+    assert search(place, place / "told", "--over", RATES) == 0
+    out = capsys.readouterr().out
+    assert out.count("model: ") == 1
+    assert out.count("resume: ") == 1
+    for number, rate in enumerate(("0.0001", "0.01", "0.001"), 1):
+        begin = out.index(f"trial {number}: ")
+        assert rate in out[begin : out.index(f"trial {number} finished")]
+
+
 def test_after_a_kill_no_finished_trial_is_repeated_and_the_table_is_the_same(place, monkeypatch, capsys):
     """As if the power had gone in the middle of the second trial."""
     straight, out = place / "straight", place / "killed"

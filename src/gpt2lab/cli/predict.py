@@ -65,8 +65,9 @@ def predict(
                 progress.advance()
     else:
         width = max(len(name) for name in ("class", *model.config.labels))
-        console.say(f"{'class':{width}}  probability  text")
-        for answer in answers:
+        for number, answer in enumerate(answers):
+            if number == 0:
+                console.say(f"{'class':{width}}  probability  text")
             console.show(_line(answer, width))
     _say_of_all(tally, file)
 

@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
 Mode = Literal["normal", "quiet", "json"]
 SECONDS_BETWEEN_LINES = 5.0
+UNFOLDED = 10_000  # columns
 
 
 @dataclass
 class _State:
     mode: Mode = "normal"
     hushed: bool = False
+    said: set[str] | None = None  # where nothing is said twice
     warned: set[str] = field(default_factory=set)
 
 
@@ -50,8 +52,27 @@ def hushed() -> Iterator[None]:
         _state.hushed = before
 
 
+@contextlib.contextmanager
+def unrepeated() -> Iterator[None]:
+    """Nothing is said twice inside: of many trainings each tells what sets it apart from those before."""
+    before, _state.said = _state.said, set()
+    try:
+        yield
+    finally:
+        _state.said = before
+
+
+def _is_news(*words: object) -> bool:
+    if _state.said is None:
+        return True
+    text = repr(words)
+    known = text in _state.said
+    _state.said.add(text)
+    return not known
+
+
 def say(text: RenderableType = "") -> None:
-    if _state.mode != "quiet" and not _state.hushed:
+    if _state.mode != "quiet" and not _state.hushed and _is_news(text):
         _messages().print(text, highlight=False, soft_wrap=True, markup=False)
 
 
@@ -61,9 +82,8 @@ def show(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    if _state.hushed:
-        return
-    _errors().print(f"warning: {text}", style="yellow", highlight=False, soft_wrap=True, markup=False)
+    if not _state.hushed and _is_news(text):
+        _errors().print(f"warning: {text}", style="yellow", highlight=False, soft_wrap=True, markup=False)
 
 
 def warn_once(text: str) -> None:
@@ -85,16 +105,17 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     from rich.table import Table
     from rich.text import Text
 
+    if _state.mode == "quiet" or not _is_news(title, columns, rows):
+        return
     drawn = Table(box=None, pad_edge=False, show_header=any(columns))
     numeric = [all(isinstance(row[i], int | float) for row in rows) for i in range(len(columns))]
     for name, number in zip(columns, numeric):
         drawn.add_column(name, justify="right" if number else "left", overflow="fold")
     for row in rows:
         drawn.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in row))
-    if _state.mode != "quiet":
-        if title:
-            _messages().print(title, style="bold", highlight=False, markup=False)
-        _messages().print(drawn, soft_wrap=False)
+    if title:
+        _messages().print(title, style="bold", highlight=False, markup=False)
+    _messages(as_wide_as_needed=True).print(drawn, soft_wrap=False)
 
 
 def result(value: Any) -> None:
@@ -279,10 +300,14 @@ def size(count: float) -> str:
     return f"{count:.1f} TB"
 
 
-def _messages() -> Console:
+def _messages(as_wide_as_needed: bool = False) -> Console:
+    """A table in a file or a pipe is never folded: its paths can be found and copied."""
     from rich.console import Console
 
-    return Console(file=sys.stderr if _state.mode == "json" else sys.stdout, width=_width(), emoji=False)
+    width = _width()
+    if as_wide_as_needed and width:
+        width = UNFOLDED
+    return Console(file=sys.stderr if _state.mode == "json" else sys.stdout, width=width, emoji=False)
 
 
 def _errors() -> Console:

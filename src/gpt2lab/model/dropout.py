@@ -30,8 +30,8 @@ class Noise:
         """Sixteen random bits for each element, read as bf16."""
         if self._bits is None:
             self._bits = np.random.SFC64(int(torch.empty((), dtype=torch.int64, device="cpu").random_()))
-        drawn = self._bits.random_raw(1 + shape.numel() // 4)
-        return torch.from_numpy(drawn).view(torch.bfloat16)[: shape.numel()].view(shape)
+        drawn = self._bits.random_raw(1 + shape.numel() // 4).view(np.int16)
+        return torch.from_numpy(drawn[: shape.numel()].reshape(shape)).view(torch.bfloat16)
 
 
 class Drop(NamedTuple):

@@ -18,6 +18,7 @@ class Masters:
         self.originals: dict[str, Tensor] = {}
         self.copies: dict[str, nn.Parameter] = {}
         self.hooks: list[RemovableHandle] = []
+        self.vectors: list[tuple[nn.Parameter, nn.Parameter]] = []  # copies and their masters
         embeddings = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
         self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         if dtype == torch.float32:
@@ -35,11 +36,22 @@ class Masters:
             return
         master = nn.Parameter(original.float())
         self.originals[name] = self.parameters[name] = master
-        self.hooks.append(parameter.register_post_accumulate_grad_hook(lambda copy: _hand_over(copy, master)))
+        if parameter.dim() == 1:
+            self.vectors.append((parameter, master))
+        else:
+            self.hooks.append(parameter.register_post_accumulate_grad_hook(lambda copy: _hand_over(copy, master)))
 
     def moving(self, parameters: dict[str, nn.Parameter]) -> dict[str, nn.Parameter]:
         """Of parameters by name, the ones that the optimizer moves."""
         return {name: self.parameters[name] for name in parameters}
+
+    @torch.no_grad()
+    def take_over_vectors(self) -> None:
+        """A way back has ended: the gradients of biases and norms go to fp32 too. They are many and small, and one by
+        one, between large products, each would take ten times as long."""
+        for copy, master in self.vectors:
+            if copy.grad is not None:
+                _hand_over(copy, master)
 
     @torch.no_grad()
     def publish(self) -> None:
@@ -60,10 +72,11 @@ class Masters:
         for name, copy in self.copies.items():
             copy.data = self.originals[name].detach().to(copy.device)
         self.copies.clear()
+        self.vectors.clear()
 
 
 def _hand_over(copy: Tensor, master: nn.Parameter) -> None:
-    """A gradient goes to fp32 as soon as it is made, and its bf16 form is gone before the next one comes."""
+    """A matrix's gradient goes to fp32 as soon as it is made, and its bf16 form is gone before the next one comes."""
     assert copy.grad is not None
     if master.grad is None:
         master.grad = copy.grad.float()

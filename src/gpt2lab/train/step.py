@@ -128,6 +128,7 @@ class Stepper:
             with torch.autocast(plan.device.type, torch.float16, enabled=plan.precision == "fp16"):
                 loss = self.loss(part.to(plan.device))
             (loss * self.state.scale.factor if self.state.scale.needed else loss).backward()
+            self.state.masters.take_over_vectors()
             total += loss.detach()
         return total
 
