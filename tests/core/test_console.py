@@ -1,6 +1,7 @@
 """Progress and messages: plain lines off a terminal, standard output clean for scripts."""
 
 import json
+import sys
 
 import pytest
 from hypothesis import given
@@ -96,22 +97,34 @@ def test_nor_are_paths_in_tables(capsys):
     assert "/a/very/long/path" * 30 + "  finished" in capsys.readouterr().out
 
 
-def test_what_many_trainings_have_in_common_is_said_once(capsys):
-    with console.unrepeated():
-        for number in (1, 2):
-            console.say(f"trial {number}")
-            console.say("model: small")
-            console.warn("few texts")
-            console.table("rates", ("rate",), [(number,)])
-            console.table("parts", ("part",), [("all",)])
-    console.say("model: small")
+def test_nor_where_only_errors_go_to_a_terminal(capsys, monkeypatch):
+    """As in `gpt2lab runs list | grep …`."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    test_nor_are_paths_in_tables(capsys)
+
+
+def test_of_many_announcements_each_tells_what_sets_it_apart_from_the_one_before(capsys):
+    """What happens in a training, and warnings, are told every time."""
+    with console.one_after_another():
+        for number in (1, 2, 1):
+            with console.announcement("data"):
+                console.say("data: news")
+            with console.announcement("training"):
+                console.say("model: small")
+                console.warn("few texts")
+                console.table("", ("rate",), [(number,)])
+                console.table("", ("part",), [("all",)])
+            console.say("stopped early")
+    with console.announcement("training"):
+        console.say("model: small")
     out, err = capsys.readouterr()
     assert [line.strip() for line in out.splitlines()] == [
-        *("trial 1", "model: small", "rates", "rate", "1", "parts", "part", "all"),
-        *("trial 2", "rates", "rate", "2"),
+        *("data: news", "model: small", "rate", "1", "part", "all", "stopped early"),
+        *("rate", "2", "stopped early"),
+        *("rate", "1", "stopped early"),
         "model: small",
     ]
-    assert err.count("few texts") == 1
+    assert err.count("few texts") == 3
 
 
 @pytest.mark.parametrize(

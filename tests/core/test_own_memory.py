@@ -48,7 +48,8 @@ print(first, after, own_memory.peak(cpu))
 
 
 @pytest.mark.skipif(
-    not LARGE_PAGES.exists() or "[never]" in LARGE_PAGES.read_text(), reason="no large pages are given here"
+    not LARGE_PAGES.exists() or "[never]" in LARGE_PAGES.read_text() or not own_memory._may_ask(),
+    reason="no large pages are given here",
 )
 def test_tensors_are_in_large_pages_and_what_is_not_used_is_not_taken():
     """Also once a process has given all back, as between the trials of a search."""

@@ -21,6 +21,18 @@ def fresh_compiler():
     torch.compiler.reset()
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_dropout_too_is_in_the_graph(dropout):
+    model = model_of(settings_of(), dropout).train()
+    ids = random_ids(2, 9, vocabulary=model.config.vocabulary).numpy()
+    (inputs,) = feed.micro_batches(Batch(ids[:, :-1], ids[:, 1:]), 2, CPU)
+    loss = torch.compile(lambda: language_modelling(model, inputs), fullgraph=True, backend="eager")
+    torch.manual_seed(1)
+    first = loss()
+    first.backward()
+    assert (loss().item() == first.item()) is (dropout == 0)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_one_graph_without_a_break_and_the_eager_loss(monkeypatch, dtype):
     model = model_of(settings_of()).train().to(dtype)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console
 
 Mode = Literal["normal", "quiet", "json"]
 SECONDS_BETWEEN_LINES = 5.0
@@ -26,7 +26,8 @@ UNFOLDED = 10_000  # columns
 class _State:
     mode: Mode = "normal"
     hushed: bool = False
-    said: set[str] | None = None  # where nothing is said twice
+    told: dict[str, set[str]] | None = None  # by title, what the last announcement said
+    telling: tuple[set[str], set[str]] | None = None  # what the one before had said, and what this one has
     warned: set[str] = field(default_factory=set)
 
 
@@ -53,25 +54,38 @@ def hushed() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def unrepeated() -> Iterator[None]:
-    """Nothing is said twice inside: of many trainings each tells what sets it apart from those before."""
-    before, _state.said = _state.said, set()
+def one_after_another() -> Iterator[None]:
+    """Of many announcements under one title, each tells what sets it apart from the one before."""
+    before, _state.told = _state.told, {}
     try:
         yield
     finally:
-        _state.said = before
+        _state.told = before
+
+
+@contextlib.contextmanager
+def announcement(title: str) -> Iterator[None]:
+    """What is said and shown inside, but for warnings, may be left out where it was said just before."""
+    if _state.told is None:
+        yield
+        return
+    words: set[str] = set()
+    _state.telling = _state.told.get(title, set()), words
+    try:
+        yield
+    finally:
+        _state.told[title], _state.telling = words, None
 
 
 def _is_news(*words: object) -> bool:
-    if _state.said is None:
+    if _state.telling is None:
         return True
-    text = repr(words)
-    known = text in _state.said
-    _state.said.add(text)
-    return not known
+    before, now = _state.telling
+    now.add(repr(words))
+    return repr(words) not in before
 
 
-def say(text: RenderableType = "") -> None:
+def say(text: str = "") -> None:
     if _state.mode != "quiet" and not _state.hushed and _is_news(text):
         _messages().print(text, highlight=False, soft_wrap=True, markup=False)
 
@@ -82,7 +96,7 @@ def show(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    if not _state.hushed and _is_news(text):
+    if not _state.hushed:
         _errors().print(f"warning: {text}", style="yellow", highlight=False, soft_wrap=True, markup=False)
 
 
@@ -105,7 +119,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
     from rich.table import Table
     from rich.text import Text
 
-    if _state.mode == "quiet" or not _is_news(title, columns, rows):
+    if _state.mode == "quiet" or _state.hushed or not _is_news(title, columns, rows):
         return
     drawn = Table(box=None, pad_edge=False, show_header=any(columns))
     numeric = [all(isinstance(row[i], int | float) for row in rows) for i in range(len(columns))]
@@ -304,10 +318,9 @@ def _messages(as_wide_as_needed: bool = False) -> Console:
     """A table in a file or a pipe is never folded: its paths can be found and copied."""
     from rich.console import Console
 
-    width = _width()
-    if as_wide_as_needed and width:
-        width = UNFOLDED
-    return Console(file=sys.stderr if _state.mode == "json" else sys.stdout, width=width, emoji=False)
+    file = sys.stderr if _state.mode == "json" else sys.stdout
+    width = UNFOLDED if as_wide_as_needed and not file.isatty() else _width()
+    return Console(file=file, width=width, emoji=False)
 
 
 def _errors() -> Console:

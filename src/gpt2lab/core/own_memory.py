@@ -43,8 +43,9 @@ def forget_peak(device: torch.device) -> None:
 
     gc.collect()
     if device.type == "cuda":
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
+        if torch.cuda.is_initialized():  # else nothing was held there
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats(device)
         return
     with contextlib.suppress(OSError, AttributeError):  # another system or C library
         ctypes.CDLL(None).malloc_trim(0)
@@ -70,8 +71,7 @@ def keep_pages() -> None:
 def _ask_for_large_pages(c: ctypes.CDLL) -> None:
     """The heap grows by half of the machine's memory, of which nothing is taken before it is used, and asks Linux to
     give it in large pages. To find a small one costs a processor more than to read what is there."""
-    promised = Path("/proc/sys/vm/overcommit_memory").read_text().strip() == "2"  # what grows has to be there
-    if promised or int(Path("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size").read_text()) != LARGE_PAGE:
+    if not _may_ask():
         return
     c.malloc.restype, c.malloc.argtypes, c.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
     c.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
@@ -80,3 +80,15 @@ def _ask_for_large_pages(c: ctypes.CDLL) -> None:
         begin = -(-block // LARGE_PAGE) * LARGE_PAGE
         c.madvise(begin, block + room - begin, HUGEPAGE)
         c.free(block)
+
+
+def _may_ask() -> bool:
+    """Not where a heap that grows takes room from others or is written to at once, nor for pages of another size."""
+    import resource
+
+    promised = Path("/proc/sys/vm/overcommit_memory").read_text().strip() == "2"
+    limited = any(
+        resource.getrlimit(kind)[0] != resource.RLIM_INFINITY for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)
+    )
+    size = int(Path("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size").read_text())
+    return size == LARGE_PAGE and not (promised or limited or "MALLOC_PERTURB_" in os.environ)

@@ -52,10 +52,10 @@ def _fill(x: Tensor, y: Tensor, slope: Tensor) -> None:
     exact = x.dtype == torch.float32
     share, *beside = torch.empty(1 if exact else 3, len(x), dtype=torch.float32, device="cpu")
     value, square = (y, slope) if exact else beside
-    value.copy_(x)
-    torch.mul(value, value, out=square)
-    torch.add(A, square, alpha=B, out=share).mul_(value).sigmoid_()
-    value.mul_(share)
+    number = x if exact else value.copy_(x)
+    torch.mul(number, number, out=square)
+    torch.add(A, square, alpha=B, out=share).mul_(number).sigmoid_()
+    torch.mul(number, share, out=value)
     torch.add(A, square, alpha=3 * B, out=square).mul_(value)
     torch.lerp(square, ONE, share, out=square)  # σ + (1 − σ) · square
     if not exact:

@@ -36,7 +36,8 @@ def finetune(
         console.say(f"{out}: already finished with these settings")
         return found
     base = find_model(settings.base)
-    corpus = corpus_for(settings, base)
+    with console.announcement("data"):
+        corpus = corpus_for(settings, base)
     config = config_of(settings, base, corpus)
     window = config.context - (soft := methods.soft_tokens(settings))
     block = block_of(settings, window)

@@ -56,7 +56,7 @@ def search(
 ) -> dict[str, Any]:
     """The table of all trials and the best one's retraining; both also in `out`. Where another process searches there,
     `wait` for it: its trials are then found finished."""
-    with lock.locked(out / ".lock", wait), console.unrepeated():
+    with lock.locked(out / ".lock", wait), console.one_after_another():
         settings, config = _keep(out, settings, axes, how)
         watched = settings.train.watch
         trials: list[Trial] = []

@@ -46,9 +46,12 @@ def carry_out(
         groups.freeze(model, arranged.train)
         model.to(device)
         plan = _plan(arranged, job, model, device, team)
-        plan, facts = (
-            _as_decided(plan, before, job, model, out, team, intent) if before else _decide(plan, job, model, out, team)
-        )
+        with console.announcement("training"):
+            plan, facts = (
+                _as_decided(plan, before, job, model, out, team, intent)
+                if before
+                else _decide(plan, job, model, out, team)
+            )
         if dry_run:
             return facts
         if team.leads:

@@ -38,7 +38,7 @@ class Masters:
         self.originals[name] = self.parameters[name] = master
         if parameter.dim() == 1:
             self.vectors.append((parameter, master))
-        else:
+        else:  # in fp32 as soon as it is made: its bf16 form is gone before the next one comes
             self.hooks.append(parameter.register_post_accumulate_grad_hook(lambda copy: _hand_over(copy, master)))
 
     def moving(self, parameters: dict[str, nn.Parameter]) -> dict[str, nn.Parameter]:
@@ -76,7 +76,7 @@ class Masters:
 
 
 def _hand_over(copy: Tensor, master: nn.Parameter) -> None:
-    """A matrix's gradient goes to fp32 as soon as it is made, and its bf16 form is gone before the next one comes."""
+    """A gradient goes to fp32, and is added to what is there."""
     assert copy.grad is not None
     if master.grad is None:
         master.grad = copy.grad.float()
