@@ -40,6 +40,10 @@ class Drop(NamedTuple):
     rate: float
     noise: Noise
 
+    @classmethod
+    def when(cls, training: bool, rate: float, noise: Noise) -> Drop:
+        return cls(rate if training else 0.0, noise)
+
 
 def dropout(x: Tensor, drop: Drop) -> Tensor:
     return _Dropout.apply(x, drop) if _ours(x, drop.rate) else F.dropout(x, drop.rate, drop.rate > 0)

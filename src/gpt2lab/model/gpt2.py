@@ -75,7 +75,7 @@ class Attention(nn.Module):
         wanted_N: Tensor | None,
         noise: Noise,
     ) -> Tensor:
-        drop = Drop(self.dropout if self.training else 0.0, noise)
+        drop = Drop.when(self.training, self.dropout, noise)
         y_BTC = self._last_look(norm, x_BTC, mask, wanted_N, drop)
         if y_BTC is None:
             y_BTC = _only(wanted_N, self._whole_look(norm, x_BTC, mask, causal, cache, drop))
@@ -145,7 +145,7 @@ class Block(nn.Module):
     def forward(
         self, x_BTC: Tensor, mask: Mask, causal: bool, cache: Cache | None, wanted_N: Tensor | None = None
     ) -> Tensor:
-        drop = Drop(self.dropout if self.training else 0.0, Noise())
+        drop = Drop.when(self.training, self.dropout, Noise())
         y_BTC = self.attn(self.ln_1, x_BTC, mask, causal, cache, wanted_N, drop.noise)
         x_BTC = add_dropped(_only(wanted_N, x_BTC), y_BTC, drop)
         return add_dropped(x_BTC, self.mlp(self.ln_2, x_BTC), drop)
@@ -217,7 +217,7 @@ class Transformer(nn.Module):
         if real and soft:
             x_BTC = real.tokens(x_BTC)
         x_BTC = x_BTC.to(self.ln_f.weight.dtype)  # embeddings may be kept in more precision than the blocks
-        return dropout(x_BTC, Drop(self.config.embedding_dropout if self.training else 0.0, Noise()))
+        return dropout(x_BTC, Drop.when(self.training, self.config.embedding_dropout, Noise()))
 
     @property
     def soft_tokens(self) -> int:

@@ -38,18 +38,18 @@ def finetune(
     base = find_model(settings.base)
     with console.announcement("data"):
         corpus = corpus_for(settings, base)
-    config = config_of(settings, base, corpus)
-    window = config.context - (soft := methods.soft_tokens(settings))
-    block = block_of(settings, window)
-    if soft:
-        console.say(
-            f"{console.counted(soft, 'soft token')} of the model's {config.context:,} leave {window:,} to a text"
+        config = config_of(settings, base, corpus)
+        window = config.context - (soft := methods.soft_tokens(settings))
+        block = block_of(settings, window)
+        if soft:
+            console.say(
+                f"{console.counted(soft, 'soft token')} of the model's {config.context:,} leave {window:,} to a text"
+            )
+        task = (
+            tasks.labels(settings, corpus, block)
+            if settings.task == "labels"
+            else tasks.text(settings, corpus, block, settings.data.rows)
         )
-    task = (
-        tasks.labels(settings, corpus, block)
-        if settings.task == "labels"
-        else tasks.text(settings, corpus, block, settings.data.rows)
-    )
     tokenizer = corpus.tokenizer()
 
     def make() -> GPT2 | GPT2Classifier:

@@ -90,7 +90,8 @@ def _keep(
     and the shape of their model."""
     path = out / "search.json"
     base = find_model(settings.base)
-    corpus = corpus_for(settings, base)
+    with console.announcement("data"):
+        corpus = corpus_for(settings, base)
     if settings.train.watch.startswith("validation") and "validation" not in corpus.splits:
         raise UserError(
             f"trials are compared by {settings.train.watch}, and the corpus has no validation split",
