@@ -1,9 +1,9 @@
 """python benchmarks/finetune.py [SHAPE …] [--device cuda]: tuning a classifier side by side with peers, in one call.
 
 Needs GPT2LAB_REAL_DATA (ag-news and gpt2-bpe). Each contestant is a process of its own that builds its model, warms up,
-and then waits; it takes turns with ours, full in bf16 (a peer with dropout with ours with dropout), a few steps each,
-A B A B, so that its rate is known against the same minutes, and two models at most are in memory. Everyone gets the
-same random weights, batches of 16 of the same 800 AG News texts, AdamW at 5e-5 without decay or warm-up, a gradient
+and then waits; it takes turns with ours, full in bf16 (a peer with dropout also with ours with dropout), a few steps
+each, A B A B, so that its rate is known against the same minutes, and three models at most are in memory. Everyone gets
+the same random weights, batches of 16 of the same 800 AG News texts, AdamW at 5e-5 without decay or warm-up, a gradient
 clipped at 1. `dropout` is GPT-2's own, 0.1 in all three places, which whoever changes nothing gets; the others have
 none. Peers:
 - Trainer as people use it: every text padded to 256 tokens;
@@ -381,17 +381,25 @@ def compare(title: str, shape: Shape, names: list[str], device: str, rounds: int
         make_base(base, shape)
         for name in names:
             reference = reference_of(name)
-            found = pair(title, shape, [reference, name], device, rounds, base)
-            times = median([own / other for other, own in zip(found[reference]["rates"], found[name]["rates"])])
-            rows[name] = {"reference": reference, "times_reference": times, **found[name]}
-            if reference == REFERENCE:
-                rows[REFERENCE] = {"reference": REFERENCE, "times_reference": 1.0, **found[REFERENCE]}
-            print(f"{title}, {name}: {times:.4f} times {reference}", flush=True)
+            found = pair(title, shape, list(dict.fromkeys((REFERENCE, reference, name))), device, rounds, base)
+            rows |= {who: beside(found, who) for who in found}
+            print(f"{title}, {name}: {rows[name]['times_reference']:.4f} times {reference}", flush=True)
     today = date.today().isoformat()
     return [
         {"shape": title, "who": who, **row, "examples_per_second": median(row["rates"]), "date": today}
         for who, row in rows.items()
     ]
+
+
+def beside(found: dict[str, dict[str, Any]], who: str) -> dict[str, Any]:
+    """How it did beside its reference and, where that has dropout, beside the one without: medians of rounds."""
+
+    def times(reference: str) -> float:
+        return median([own / other for other, own in zip(found[reference]["rates"], found[who]["rates"])])
+
+    reference = reference_of(who)
+    also = {} if reference == REFERENCE else {"times_undropped": times(REFERENCE)}
+    return {"reference": reference, "times_reference": times(reference), **also, **found[who]}
 
 
 def derive(rows: list[dict[str, Any]]) -> None:
@@ -401,8 +409,8 @@ def derive(rows: list[dict[str, Any]]) -> None:
     base, still = by_name.get(TRAINER), by_name.get(TRAINER.removesuffix(" dropout"))
     for row in rows:
         who, method, precision, *more = row["who"].split()
-        if base and (worth := _worth(base, by_name)) and (own := _worth(row, by_name)):
-            row["times_trainer"] = own / worth
+        if base and (times := _times_trainer(row, base, by_name)):
+            row["times_trainer"] = times
         full = by_name.get(f"gpt2lab full {precision}")
         if who == "gpt2lab" and method in ("lora", "partial") and full:
             saved = 1 - full["times_reference"] / row["times_reference"]
@@ -411,12 +419,20 @@ def derive(rows: list[dict[str, Any]]) -> None:
             row["loss_differs_by"] = max(abs(a - b) for a, b in zip(row["losses"], still["losses"]))
 
 
+def _times_trainer(row: dict[str, Any], base: dict[str, Any], by_name: dict[str, dict[str, Any]]) -> float | None:
+    """Of what took turns with it as measured, of others by way of the reference that all have."""
+    if row["who"] == base["reference"]:
+        return 1 / base["times_reference"]
+    own, worth = _worth(row, by_name), _worth(base, by_name)
+    return own / worth if own and worth else None
+
+
 def _worth(row: dict[str, Any], by_name: dict[str, dict[str, Any]]) -> float | None:
-    """Times the one reference, by way of the row's own."""
+    """Times the reference without dropout."""
     if row["reference"] == REFERENCE:
         return row["times_reference"]
     own = by_name.get(row["reference"])
-    return own and row["times_reference"] * own["times_reference"]
+    return row.get("times_undropped") or (own and row["times_reference"] * own["times_reference"])
 
 
 def report(rows: list[dict[str, Any]], device: str, rounds: int) -> None:
