@@ -73,16 +73,30 @@ def test_every_marked_figure_is_the_one_in_its_file():
         assert f"{value:,.{digits}f}" == figure, f"{figure} in README, {value} in {file}"
 
 
+def result(name):
+    return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
+
+
+def percent(share):
+    return f"{share:.1%}".replace("%", " %")
+
+
+def test_what_dropout_gave_is_the_measured_one():
+    page = (ROOT / "docs" / "tune.md").read_text("utf-8")
+    _, with_it, without = result("equal-accuracy")["over_seeds"]
+    assert f"{percent(without['value'])} against {percent(with_it['value'])} of the test texts" in page
+
+
 def test_the_table_of_methods_is_the_measured_one():
     page = (ROOT / "docs" / "tune.md").read_text("utf-8")
-    measured = json.loads((ROOT / "benchmarks" / "results" / "tuning.json").read_text())
+    measured = result("tuning")
     for row in measured["ag_news"]:
         low, high = (100 * row["interval"][end] for end in ("low", "high"))
         memory, seconds = row["peak_memory"] / 1e9, row["training_seconds"]
         assert (
-            f"| `{row['method']}` | {row['value']:.1%} | {low:.1f} to {high:.1f} | {row['trainable_parameters']:,} "
+            f"| `{row['method']}` | {percent(row['value'])} | {low:.1f} to {high:.1f} | {row['trainable_parameters']:,} "
             f"| {memory:.2f} GB | {seconds:.0f} s |"
-        ).replace("%", " %", 1) in page
+        ) in page
     _, full, lora = measured["wikitext_2"]
     gained = [(row["against_the_base"], -1) for row in (full, lora)]
     lost = [(found, 1) for found in (full["forgetting"], lora["forgetting"], full["forgetting_beyond_lora"])]
