@@ -188,3 +188,44 @@ def test_mps_is_one_device(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UserError, match="MPS is one device"):
         processes.join(torch.device("mps"))
+
+
+@pytest.fixture(scope="module")
+def tunable(data, tmp_path_factory):
+    """A base, and labelled texts of many lengths."""
+    folder = tmp_path_factory.mktemp("tunable")
+    code, said = run(*command(data, folder / "base", 1, "train.steps=2"))
+    assert code == 0, said
+    rows = [{"text": "word " * (1 + n * 7 % 9), "label": n % 3} for n in range(90)]
+    (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("method", "task", "more"),
+    [
+        ("full", "labels", []),
+        ("lora", "labels", ["lora.targets=all"]),
+        ("lora", "text", ["lora.pissa=true", "lora.rank=2"]),
+        ("prompt", "labels", ["prompt.tokens=3"]),
+        ("partial", "text", []),
+    ],
+)
+def test_a_tuning_by_two_processes_is_that_of_one(data, tunable, tmp_path, method, task, more):
+    source = data if task == "text" else tunable / "rows.jsonl"
+    given = ["finetune", "--base", tunable / "base", "--data", source, "--method", method, "--task", task, *more]
+    limits = ["train.epochs=none", "train.validate_every=3", *(word for word in TRAIN if "validate" not in word)]
+    for count in (1, 2):
+        share = ["--processes", "2"] if count > 1 else []
+        words = [*given, *limits, "--out", tmp_path / str(count), *share]
+        code, said = run(sys.executable, "-m", "gpt2lab", *map(str, words))
+        assert code == 0, said
+    one, two = metrics(tmp_path / "1"), metrics(tmp_path / "2")
+    for key in ("loss", "validation_loss"):
+        of_one, of_two = ([record[key] for record in records if key in record] for records in (one, two))
+        assert of_two == pytest.approx(of_one, rel=1e-5)
+    (weights,) = ({p.name for p in (tmp_path / "1" / "model").glob("*.safetensors")},)
+    for name in weights:
+        mine, theirs = (load_file(tmp_path / place / "model" / name) for place in ("1", "2"))
+        assert mine.keys() == theirs.keys()
+        assert all(torch.allclose(mine[key], theirs[key], atol=1e-5) for key in mine)

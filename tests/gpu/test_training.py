@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from command_line import gpt2lab
 from corpora import corpus
-from gpt2lab.core import lines
+from gpt2lab.core import files, lines
 from gpt2lab.model import gpt2
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.gpt2 import GPT2, build, initialise
+from gpt2lab.model.reading import read_model
 from gpt2lab.text.batches import Blocks
 from gpt2lab.train import feed, loop, randomness
 from gpt2lab.train.objectives import language_modelling
@@ -99,3 +101,34 @@ def test_resume_is_bit_equal_where_it_is_promised(rows, tmp_path, precision):
     resumed, losses = trained(rows, tmp_path / "stopped", precision, **given)
     assert losses == expected
     assert all(torch.equal(a, b) for a, b in zip(straight.parameters(), resumed.parameters()))
+
+
+@pytest.fixture(scope="module")
+def tunable(tmp_path_factory):
+    """A base, and corpora of text and of labelled texts with its tokenizer."""
+    folder = tmp_path_factory.mktemp("tunable")
+    prepare = ["--tokenizer", "builtin", "prepare.vocabulary=500"]
+    assert gpt2lab("prepare", "builtin:fantasy", "--out", folder / "text", *prepare) == 0
+    assert gpt2lab("prepare", "builtin:topics", "--out", folder / "labels", "--tokenizer", folder / "text") == 0
+    shape = ["model.layers=2", "model.heads=2", "model.width=64", "model.context=64"]
+    limits = ["train.steps=20", "train.batch_rows=8", "--device", "cuda"]
+    assert gpt2lab("pretrain", "--data", folder / "text", "--out", folder / "base", *shape, *limits) == 0
+    return folder
+
+
+@pytest.mark.parametrize("task", ["text", "labels"])
+@pytest.mark.parametrize("method", ["full", "lora", "qlora", "prompt", "partial"])
+def test_every_method_learns_is_looked_at_and_opens_on_a_cpu(tunable, tmp_path, method, task):
+    """Train, evaluate, train, and the written folder gives the last validation's loss again."""
+    if method == "qlora":
+        pytest.importorskip("bitsandbytes")
+    given = ["--base", tunable / "base", "--data", tunable / task, "--task", task, "--method", method]
+    limits = ["train.epochs=none", "train.steps=12", "train.batch_rows=8", "train.learning_rate=1e-2"]
+    more = ["train.validate_every=3", "train.schedule=constant", "--device", "cuda"]
+    assert gpt2lab("finetune", *given, "--out", tmp_path / "run", *limits, *more) == 0
+    records = list(lines.read(tmp_path / "run" / "metrics.jsonl"))
+    validated = [record["validation_loss"] for record in records if "validation_loss" in record]
+    assert len(validated) == 4
+    assert validated[-1] < validated[0]
+    assert files.read_json(tmp_path / "run" / "run.json")["peak_memory"] > 1e6
+    assert next(read_model(tmp_path / "run").parameters()).device.type == "cpu"

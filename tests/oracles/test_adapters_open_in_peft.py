@@ -61,8 +61,18 @@ def test_a_language_model(place, more):
     assert (theirs - untouched).abs().max() > 1e-4 * theirs.abs().max()
 
 
-def test_a_classifier(place):
-    adapter = tune(place, "classes", "labels", "lora", "lora.targets=all")
+@pytest.mark.parametrize(
+    "more",
+    [
+        [],
+        ["lora.targets=all"],
+        ["lora.rslora=true"],
+        ["lora.dora=true", "lora.targets=all"],
+        ["lora.pissa=true", "lora.rank=3", "lora.targets=all"],
+    ],
+)
+def test_a_classifier(place, more):
+    adapter = tune(place, "-".join(["classes", *more]).replace("=", "-"), "labels", "lora", *more)
     names = open_corpus(place / "labels").manifest["labels"]
     ours = read_model(adapter)
     assert list(ours.config.labels) == [str(name) for name in names]

@@ -1,8 +1,10 @@
 """Every method on every task: resumed exactly, from any data, with what it cost on record."""
 
 import json
+import re
 import shutil
 import sys
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,8 @@ import torch
 
 from command_line import fresh, gpt2lab, last_json
 from gpt2lab.core import files, lines, own_memory
-from gpt2lab.model.reading import read_model
+from gpt2lab.model.gpt2 import Block
+from gpt2lab.model.reading import read_model, with_head
 from gpt2lab.study.settings import TuneDataSettings, TuneSettings, resumed
 from gpt2lab.study.tasks import text as text_task
 from gpt2lab.text.batches import UNSCORED, Documents
@@ -57,10 +60,10 @@ def tune(place, out, name, data, *more):
 
 
 @pytest.mark.parametrize("task", ["text", "labels"])
-@pytest.mark.parametrize("name", METHODS)
-def test_an_interrupted_tuning_ends_as_one_that_was_not(place, tmp_path, name, task):
+@pytest.mark.parametrize(("name", "precision"), [*product(METHODS, ["fp32"]), ("full", "bf16"), ("lora", "bf16")])
+def test_an_interrupted_tuning_ends_as_one_that_was_not(place, tmp_path, name, task, precision):
     """As if the power had gone between the checkpoint of step 3 and the end."""
-    more = ["--task", task, "train.checkpoint_every=3", "model.dropout=0.1"]
+    more = ["--task", task, "train.checkpoint_every=3", "model.dropout=0.1", f"train.precision={precision}"]
     for out in ("straight", "stopped"):
         assert tune(place, tmp_path / out, name, place / task, *more) == 0
     stopped = tmp_path / "stopped"
@@ -424,3 +427,68 @@ def test_help_says_the_defaults_of_tunings(capsys):
 def test_a_setting_of_another_method_is_said_to_have_no_effect(place, tmp_path, capsys):
     assert tune(place, tmp_path / "run", "full", place / "text", "lora.rank=4") == 0
     assert "lora.rank has no effect with --method full" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["lora", "prompt", "partial"])
+def test_the_best_step_is_what_is_written_of_adapters_too(place, tmp_path, name):
+    """At a rate that only does harm the first look is the best, and patience ends the training."""
+    more = ["train.validate_every=2", "train.steps=40", "train.patience=2", "train.learning_rate=0.5", "train.warmup=0"]
+    more += ["train.schedule=constant", "train.clip=none", "train.keep=99"]
+    assert tune(place, tmp_path / "run", name, place / "labels", "--task", "labels", *more) == 0
+    run = files.read_json(tmp_path / "run" / "run.json")
+    assert run["best_step"] < run["steps"] < 40
+    best = checkpoint.opened(checkpoint.folder_of(tmp_path / "run" / "checkpoints", run["best_step"])).weights()
+    written = dict(read_model(tmp_path / "run").named_parameters())
+    assert torch.equal(best["score.weight"], written["score.weight"])
+
+
+def test_seeds_go_on_where_some_have_not_begun(place, tmp_path):
+    """Each of them in a process of its own."""
+    given = ["--base", place / "base", "--data", place / "labels", "--task", "labels", "--method", "full", *SHORT]
+    first = ["gpt2lab", "finetune", *given, "--out", tmp_path / "runs", "--seeds"]
+    assert fresh(*first[1:], "1").returncode == 0
+    done = fresh(*first[1:], "1,2", "--resume")
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (tmp_path / "runs").iterdir()} >= {"seed-1", "seed-2"}
+
+
+def test_the_same_classes_in_another_order_keep_their_head(place, tmp_path, capsys):
+    for name, order in (("first", ("odd", "even")), ("second", ("even", "odd"))):
+        rows = [{"text": f"text number {n}", "label": order[n % 2]} for n in range(100)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert tune(place, tmp_path / "run", "full", tmp_path / "first.jsonl", "--task", "labels") == 0
+    model = read_model(tmp_path / "run")
+    head = dict(zip(model.config.labels, model.score.weight.detach().clone()))
+    turned = with_head(model, tuple(reversed(model.config.labels)))
+    assert turned.config.labels == turned.transformer.config.labels == tuple(reversed([*head]))
+    for name, weights in zip(turned.config.labels, turned.score.weight):
+        assert torch.equal(weights, head[name])
+
+
+def test_texts_that_are_cut_are_counted_and_said(place, tmp_path, capsys):
+    rows = [{"text": f"{n} " * (200 if n % 5 == 0 else 3), "label": n % 2} for n in range(100)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    more = ["--task", "labels", "prepare.validation=0.2"]
+    assert tune(place, tmp_path / "run", "full", tmp_path / "rows.jsonl", *more) == 0
+    found = re.findall(r"cut there: (\d+) texts? of (\d+) (to train on|of validation)", capsys.readouterr().err)
+    assert [(int(count), which) for _, count, which in found] == [(80, "to train on"), (20, "of validation")]
+    assert sum(int(cut) for cut, *_ in found) == 20
+
+
+@pytest.mark.parametrize("task", ["text", "labels"])
+def test_what_partial_tuning_freezes_is_not_passed_on_the_way_back(place, tmp_path, monkeypatch, task):
+    """No gradient is asked of what leaves a frozen block."""
+    asked = {}
+
+    def noted(block, _, out):
+        if block.training:
+            asked[block.attn.layer] = out.requires_grad
+
+    monkeypatch.setattr(Block, "__init__", lambda self, *given, _begin=Block.__init__: (
+        _begin(self, *given), self.register_forward_hook(noted), None)[-1])  # fmt: skip
+    assert tune(place, tmp_path / "run", "partial", place / task, "--task", task) == 0
+    assert asked == {0: False, 1: True}
+    before, after = read_model(place / "base"), dict(read_model(tmp_path / "run").named_parameters())
+    for name, weights in before.named_parameters():
+        if name in after:
+            assert torch.equal(weights, after[name]) == name.startswith(("transformer.w", "transformer.h.0.")), name

@@ -117,6 +117,8 @@ def test_a_recipe_of_ones_own_pretrains_searches_and_tunes(tmp_path, capsys):
     best = files.read_json(out / "searches" / "full" / "result.json")["best"]["point"]["train.learning_rate"]
     stored = yaml.safe_load((out / "runs" / "full" / "run.yaml").read_text())
     assert stored["train"]["learning_rate"] == float(best)
+    searched = files.read_json(out / "searches" / "full" / "search.json")["settings"]["train"]["seed"]
+    assert searched not in {1, stored["train"]["seed"]}  # the winner is judged by seeds that it has not won with
     before = (out / "runs" / "full" / "run.json").stat().st_mtime_ns
     assert (out / "recipe.yaml").read_text() == path.read_text()
     assert gpt2lab("run", path, "--out", out, "--only", "nothing") == 2

@@ -3,7 +3,9 @@
 import csv
 import shutil
 
+import optuna
 import pytest
+import torch
 
 from command_line import gpt2lab, last_json
 from corpora import corpus
@@ -94,10 +96,12 @@ def test_draws_from_a_range_are_the_same_again(place):
     assert all(1e-4 <= value <= 1e-1 for value in values)
 
 
-def test_a_diverged_trial_is_marked_and_survived(place):
-    out = place / "diverged"
-    more = ["--over", "train.learning_rate=1e-3,1e30", "train.clip=none", "train.steps=40", "search.retrain=false"]
-    assert search(place, out, *more) == 0
+@pytest.mark.parametrize("steps", [4, 6, 40])
+def test_a_diverged_trial_is_marked_and_survived(place, steps):
+    """Also one that ends before a training is given up."""
+    out = place / f"diverged-{steps}"
+    more = ["--over", "train.learning_rate=1e-3,1e30", "train.clip=none", f"train.steps={steps}"]
+    assert search(place, out, *more, "search.retrain=false") == 0
     assert [row["state"] for row in rows(out)] == ["finished", "diverged"]
 
 
@@ -205,11 +209,13 @@ def test_methods_are_an_axis_like_any_other_and_each_brings_its_own_rate(place):
     ]
 
 
-def test_a_rate_that_was_given_is_every_methods(place):
-    out = place / "one-rate"
-    more = ["--over", "method=full,lora", "train.learning_rate=1e-3", "search.retrain=false"]
+@pytest.mark.parametrize("rate", [1e-3, 5e-5])
+def test_a_rate_that_was_given_is_every_methods(place, rate):
+    """Also where it is what the first of them has anyway."""
+    out = place / f"one-rate-{rate}"
+    more = ["--over", "method=full,lora", f"train.learning_rate={rate}", "search.retrain=false"]
     assert search(place, out, *more) == 0
-    assert [resumed(out / row["run"]).train.learning_rate for row in rows_of(out)] == [1e-3, 1e-3]
+    assert [resumed(out / row["run"]).train.learning_rate for row in rows_of(out)] == [rate, rate]
 
 
 def test_lists_are_values_too(place):
@@ -306,3 +312,51 @@ def test_a_best_at_the_edge_of_a_grid_is_said(place, tmp_path, capsys):
         "the best train.learning_rate is the highest that was tried: one beyond it may be better"
         in capsys.readouterr().out
     )
+
+
+@pytest.mark.parametrize(
+    ("over", "more", "message"),
+    [
+        ("train.batch_rows=4,8", [], "each value of train.batch_rows would read another amount of text"),
+        (RATES, ["train.minutes=1"], "minutes are no budget for a search"),
+    ],
+)
+def test_all_trials_have_the_same_budget(place, tmp_path, capsys, over, more, message):
+    assert search(place, tmp_path / "search", "--over", over, *more) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "search" / "trials").exists()
+
+
+def test_batches_of_several_sizes_may_read_the_same_text(place, tmp_path):
+    more = ["--over", "train.batch_rows=4,8", "train.steps=none", "train.tokens=512", "search.retrain=false"]
+    assert search(place, tmp_path / "search", *more) == 0
+    runs = [tmp_path / "search" / row["run"] for row in rows_of(tmp_path / "search")]
+    steps = [files.read_json(run / "run.json")["steps"] for run in runs]
+    assert steps == [8, 4]
+
+
+def test_a_trial_for_which_memory_ends_is_marked_and_survived(place, tmp_path, monkeypatch):
+    """By PyTorch's own words for it."""
+    real = searching.finetune
+
+    def finetune(settings, *given, **more):
+        if settings.train.learning_rate == 1e-2:
+            torch.empty(2**60, dtype=torch.uint8)
+        return real(settings, *given, **more)
+
+    monkeypatch.setattr(searching, "finetune", finetune)
+    assert search(place, tmp_path / "search", "--over", RATES) == 0
+    assert [row["state"] for row in rows(tmp_path / "search")] == ["finished", "out of memory", "finished"]
+
+
+def test_draws_are_not_led_to_where_a_trial_came_to_nothing(monkeypatch):
+    """However good one look at it was before."""
+    told = []
+    monkeypatch.setattr(optuna.Study, "tell", lambda self, trial, *given, **more: told.append((*given, *more.values())))
+    trials = []
+    points = searching._points([axis_of("train.learning_rate=1e-4..1")], SearchSettings(trials=4), trials, True)
+    for state, _ in zip(("finished", "diverged", "pruned", "refused"), points):
+        trials.append(searching.Trial(len(trials) + 1, {}, "", state, 1.0, 2, {2: 1.0}))
+    next(points, None)
+    states = optuna.trial.TrialState
+    assert told == [(1.0,), (states.FAIL,), (states.PRUNED,), (states.FAIL,)]

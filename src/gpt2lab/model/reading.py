@@ -122,9 +122,9 @@ def _base_of(folder: Path) -> str | Path:
 
 
 def with_head(base: GPT2 | GPT2Classifier, labels: tuple[str, ...], seed: int = 0) -> GPT2Classifier:
-    """A classifier with this body; one with the same classes keeps its head, any other gets a new one."""
-    if isinstance(base, GPT2Classifier) and base.config.labels == labels:
-        return base
+    """A classifier with this body; one with the same classes, in any order, keeps its head; others get a new one."""
+    if isinstance(base, GPT2Classifier) and sorted(base.config.labels) == sorted(labels):
+        return _in_order(base, labels)
     config = replace(base.config, labels=labels, padding=base.config.end_of_text, tied_head=True)
     multiple = len(base.transformer.wte.weight)  # as padded as the base is
     model = build(GPT2Classifier, config, multiple)
@@ -132,6 +132,14 @@ def with_head(base: GPT2 | GPT2Classifier, labels: tuple[str, ...], seed: int = 
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         model.score.weight.normal_(0.0, config.initial_std, generator=generator)
+    return model
+
+
+def _in_order(model: GPT2Classifier, labels: tuple[str, ...]) -> GPT2Classifier:
+    """The same classifier, whose classes are numbered as these are."""
+    places = [model.config.labels.index(label) for label in labels]
+    model.score.weight.data = model.score.weight.data[places]
+    model.config = model.transformer.config = replace(model.config, labels=labels)
     return model
 
 

@@ -84,9 +84,8 @@ def axes_of(texts: Sequence[str]) -> list[Axis]:
 def at(settings: TuneSettings, point: Point) -> TuneSettings:
     """The settings with a point's values. Another method brings its own defaults, where nothing else was said."""
     values = settings.as_dict()
-    if "method" in point:
-        own = wanted_by(settings.method)
-        values["train"] = {key: value for key, value in values["train"].items() if own.get(key, ...) != value}
+    for key in wanted_by(settings.method).keys() - settings.train.model_fields_set:
+        del values["train"][key]
     return resolve(TuneSettings, values=values, overrides=[f"{key}={value}" for key, value in point.items()])
 
 

@@ -92,7 +92,7 @@ def config_of(settings: TuneSettings, base: Path, corpus: Corpus) -> GPT2Config:
     if settings.task == "text":
         return config
     labels = tasks.class_names(corpus)
-    if config.labels and config.labels != labels:
+    if config.labels and sorted(config.labels) != sorted(labels):
         console.warn(f"the base tells {', '.join(config.labels)} apart; these are other classes, so it gets a new head")
     return replace(config, labels=labels)
 

@@ -130,6 +130,7 @@ def _with_common_rows(settings: TuneSettings, axes: Sequence[Axis], config: GPT2
 
 def _refuse_points(settings: TuneSettings, axes: Sequence[Axis], config: GPT2Config) -> None:
     """All that cannot be trained, in one message; of a range its ends stand for what lies between."""
+    _refuse_unequal_budgets(settings, axes)
     wrong = {}
     every = {at(settings, point).method for point in _samples(axes)}
     for axis in axes:
@@ -146,6 +147,23 @@ def _refuse_points(settings: TuneSettings, axes: Sequence[Axis], config: GPT2Con
         raise UserError(
             "some trials cannot be made:\n" + "\n".join(f"  {point}: {why}" for why, point in wrong.items()),
             place="--over",
+        )
+
+
+def _refuse_unequal_budgets(settings: TuneSettings, axes: Sequence[Axis]) -> None:
+    """Of so many steps larger batches are more text, and of minutes a machine makes now more and now fewer steps."""
+    if settings.train.minutes is not None:
+        raise UserError(
+            "minutes are no budget for a search: how many steps they are differs from trial to trial",
+            place="train.minutes",
+            way_out="train.steps, train.tokens or train.epochs",
+        )
+    sized = next((axis.key for axis in axes if axis.key in ("train.batch_rows", "train.batch_tokens")), None)
+    if sized and settings.train.steps is not None:
+        raise UserError(
+            f"with so many steps each value of {sized} would read another amount of text",
+            place="train.steps",
+            way_out="train.tokens or train.epochs, which are the same for all",
         )
 
 
@@ -174,11 +192,12 @@ def _points(axes: Sequence[Axis], how: SearchSettings, trials: list[Trial], low:
     for _ in range(how.trials):
         asked = study.ask()
         yield {axis.key: _suggested(asked, axis) for axis in axes}
-        result = trials[-1].best
-        if result is None or not math.isfinite(result):
-            study.tell(asked, state=optuna.trial.TrialState.FAIL)
+        done = trials[-1]
+        if done.state == "finished":
+            study.tell(asked, done.best)
         else:
-            study.tell(asked, result)
+            states = {"pruned": optuna.trial.TrialState.PRUNED}
+            study.tell(asked, state=states.get(done.state, optuna.trial.TrialState.FAIL))
 
 
 def _suggested(asked: Any, axis: Axis) -> str:
@@ -221,17 +240,24 @@ def _train(settings: TuneSettings, run: Path, before: Sequence[Trial], how: Sear
         return "diverged"
     except UserError as error:
         console.warn(str(error))
-        return "refused"
+        return "diverged" if _came_to_nothing(run, settings.train.watch) else "refused"
     except (RuntimeError, MemoryError) as error:
         if not _is_out_of_memory(error):
             raise
         return "out of memory"
-    return "finished"
+    return "finished" if _looks(run, settings.train.watch) else "diverged"
+
+
+def _came_to_nothing(run: Path, watched: str) -> bool:
+    """Whether the last that a training has said is no number: a short one ends before it is given up."""
+    *_, last = [{}, *lines.read(run / "metrics.jsonl")]
+    return None in (last.get("loss", 0.0), last.get(watched, 0.0))
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """PyTorch has a name for a GPU's; for a CPU's only a text."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "not enough memory" in str(error)
+    """PyTorch has a name for a GPU's; for a CPU's only a text, on Windows another one."""
+    texts = ("can't allocate memory", "not enough memory")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(text in str(error) for text in texts)
 
 
 def _hopeless(

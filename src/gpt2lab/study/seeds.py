@@ -38,8 +38,9 @@ def repeat(out: Path, seeds: list[int]) -> dict[str, Any]:
 def _command(out: Path, seed: int) -> list[str]:
     words = without_option(without_option(sys.argv[1:], "--seeds"), "--out")
     run = out / f"seed-{seed}"
-    goes_on = ["--resume"] if (run / "run.json").is_file() and "--resume" not in words else []
-    return [*words, "--out", str(run), f"train.seed={seed}", *goes_on]
+    goes_on = ["--resume"] if (run / "run.json").is_file() else []
+    begin = [word for word in words if word != "--resume"]  # of some seeds there may be nothing to resume
+    return [*begin, "--out", str(run), f"train.seed={seed}", *goes_on]
 
 
 def without_option(words: list[str], name: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import model_validator
+from pydantic import ModelWrapValidatorHandler, model_validator
 
 from gpt2lab.core.errors import UserError
 from gpt2lab.core.settings import (
@@ -155,13 +155,16 @@ class TuneSettings(Settings):
     probe: ProbeSettings = ProbeSettings()
     track: TrackSettings = TrackSettings()
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _as_the_method_wants(cls, given: Any) -> Any:
-        method, train = given.get("method"), given.get("train", {})
+    def _as_the_method_wants(cls, given: Any, validated: ModelWrapValidatorHandler[TuneSettings]) -> TuneSettings:
+        method, train = (given.get("method"), given.get("train", {})) if isinstance(given, dict) else (None, None)
         if not isinstance(train, dict) or method not in RATES:
-            return given
-        return {**given, "train": {**wanted_by(method), **train}}
+            return validated(given)
+        wanted = wanted_by(method)
+        made = validated({**given, "train": {**wanted, **train}})
+        made.train.model_fields_set.difference_update(wanted.keys() - train.keys())  # these nobody has said
+        return made
 
 
 class SearchSettings(Settings):

@@ -18,6 +18,7 @@ from gpt2lab.core.errors import INTERRUPTED, Interrupted, UserError
 from gpt2lab.generate.generate import generate
 from gpt2lab.model.reading import find_model, read_config, read_language_model
 from gpt2lab.study import launch, measuring, report, stages
+from gpt2lab.study.axis import at
 from gpt2lab.study.pretrain import pretrain
 from gpt2lab.study.recipe import (
     Recipe,
@@ -142,14 +143,21 @@ def _pretrained(recipe: Recipe, out: Path, device: str) -> Path:
 
 def _searched(recipe: Recipe, chosen: Sequence[str], base: str, out: Path, device: str) -> dict[str, Point]:
     """By the variant that was searched, its best values; searches that no chosen variant needs are left alone."""
+    seed = _of_searches(recipe)
     needed = {searched_with(recipe, variant) for variant in chosen if not is_untouched(recipe, variant)}
     found = {}
     for name, axes in searches(recipe).items():
         if name in needed:
             console.say(f"search: {', '.join(f'{axis.key} over {axis.text}' for axis in axes)}, for {name}")
-            settings = tuning(recipe, name, base).model_copy(update={"device": device})
+            settings = at(tuning(recipe, name, base), {"device": device, "train.seed": str(seed)})
             found[name] = search(settings, axes, recipe.search, out / "searches" / name, wait=True)["best"]["point"]
     return found
+
+
+def _of_searches(recipe: Recipe) -> int:
+    """A seed that no variant has: the winner is compared by others than the one it has won with."""
+    seeds = [seed for variant in trained(recipe) for seed in seeds_of(recipe, variant)]
+    return max(seeds, default=0) + recipe.search.fresh_seed
 
 
 def _tuned(recipe: Recipe, variant: str, seed: int, base: str, best: Point, out: Path, device: str) -> None:

@@ -61,11 +61,11 @@ def labels(settings: AnySettings, corpus: Corpus, block: int) -> Task:
         raise UserError("probes measure language models, and this is a classifier", place="probe.protocols")
     rows = Labelled(corpus.split("train"), block)
     _check_classes(corpus)
-    if rows.truncated:
-        console.warn(
-            f"longer than {block} tokens and cut there: {console.counted(rows.truncated, 'text')} of {rows.rows:,}"
-        )
     held_out = Labelled(corpus.split("validation"), block) if "validation" in corpus.splits else None
+    for which, found in (("to train on", rows), ("of validation", held_out)):
+        if found and found.truncated:
+            texts = f"{console.counted(found.truncated, 'text')} of {found.rows:,}"
+            console.warn(f"longer than {block} tokens and cut there: {texts} {which}")
     every = settings.train.validate_every
     return Task(
         rows,
