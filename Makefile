@@ -52,6 +52,11 @@ benchmarks: $(READY)
 	$(BIN)/python benchmarks/prepare.py
 	$(BIN)/python benchmarks/train.py
 	$(BIN)/python benchmarks/generate.py
+	$(BIN)/python benchmarks/evaluate.py
+	$(BIN)/python benchmarks/finetune.py
+	$(BIN)/python benchmarks/equal_accuracy.py out/equal-accuracy --seeds 1 2 3
+	$(BIN)/python benchmarks/tuning.py out/tuning
+	$(BIN)/python benchmarks/studies.py
 
 clean:
 	rm -rf .venv out dist build

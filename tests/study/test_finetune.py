@@ -202,6 +202,23 @@ def test_a_prompt_tuned_base_cannot_be_tuned_further(place, tmp_path, capsys):
     assert "soft tokens cannot become weights" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("task", ["text", "labels"])
+def test_soft_tokens_go_on_from_where_they_are(place, tmp_path, capsys, task):
+    """They stand before the same model as the first ones did."""
+    assert tune(place, tmp_path / "soft", "prompt", place / "text") == 0
+    given = ["--base", tmp_path / "soft", "--data", place / task, "--task", task, "--method", "prompt"]
+    still = [*SHORT, "train.learning_rate=1e-9"]
+    assert gpt2lab("finetune", *given, "--out", tmp_path / "wrong", *still, "prompt.tokens=5") == 2
+    assert "the base has 4 soft tokens to go on with" in capsys.readouterr().err
+    assert gpt2lab("finetune", *given, "--out", tmp_path / "next", *still, "prompt.tokens=4", "prompt.text=x") == 0
+    assert "prompt.text has no effect" in capsys.readouterr().err
+    first, then = (read_model(tmp_path / name) for name in ("soft", "next"))
+    torch.testing.assert_close(first.transformer.prompt.weight, then.transformer.prompt.weight, atol=1e-6, rtol=0)
+    assert torch.equal(first.transformer.wte.weight, then.transformer.wte.weight)
+    on = [files.read_json(tmp_path / name / "model" / "adapter_config.json") for name in ("soft", "next")]
+    assert on[0]["base_model_name_or_path"] == on[1]["base_model_name_or_path"]
+
+
 def test_a_dry_run_of_a_tuning_says_what_moves(place, tmp_path, capsys):
     assert tune(place, tmp_path / "run", "partial", place / "labels", "--task", "labels", "--dry-run", "--json") == 0
     facts = last_json(capsys.readouterr().out)

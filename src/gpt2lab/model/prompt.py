@@ -22,7 +22,28 @@ PREFIX = "base_model."
 
 
 def add(model: GPT2 | GPT2Classifier, settings: PromptSettings, seed: int, text_ids: NDArray[np.int64]) -> None:
-    """The soft tokens begin as embeddings of real ones: of the given text, over and over, or of common tokens."""
+    """Those of a base that has some go on; others begin as embeddings of real tokens."""
+    if model.transformer.soft_tokens:
+        _go_on(model, settings, text_ids)
+    else:
+        _begin(model, settings, seed, text_ids)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name.startswith(("transformer.prompt.", HEAD)))
+
+
+def _go_on(model: GPT2 | GPT2Classifier, settings: PromptSettings, text_ids: NDArray[np.int64]) -> None:
+    own = model.transformer.soft_tokens
+    if own != settings.tokens:
+        raise UserError(
+            f"prompt.tokens is {settings.tokens}, and the base has {own} soft tokens to go on with",
+            way_out=f"prompt.tokens={own}, or begin from the model that these stand before",
+        )
+    if len(text_ids):
+        console.warn("prompt.text has no effect: the base has soft tokens of its own")
+
+
+def _begin(model: GPT2 | GPT2Classifier, settings: PromptSettings, seed: int, text_ids: NDArray[np.int64]) -> None:
+    """From the given text, over and over, or from common tokens."""
     window = model.config.context
     if settings.tokens >= window:
         raise UserError(f"prompt.tokens is {settings.tokens}, and the model sees only {window}")
@@ -34,8 +55,6 @@ def add(model: GPT2 | GPT2Classifier, settings: PromptSettings, seed: int, text_
         generator = torch.Generator().manual_seed(seed)
         ids = torch.randint(min(COMMON, model.config.vocabulary), (settings.tokens,), generator=generator)
     _install(model, model.transformer.wte.weight.detach()[ids].clone())
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name.startswith(("transformer.prompt.", HEAD)))
 
 
 def write(folder: Path, model: GPT2 | GPT2Classifier, base: str) -> None:

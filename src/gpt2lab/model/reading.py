@@ -75,7 +75,7 @@ def read_with_adapter(
 ) -> GPT2 | GPT2Classifier:
     """The base, its head where the adapter has one, and the adapter beside its weights."""
     config = read_config(folder)
-    base = read_model(_base_of(folder), vocabulary_multiple=vocabulary_multiple, dropout=dropout)
+    base = read_model(base_of(folder), vocabulary_multiple=vocabulary_multiple, dropout=dropout)
     model = with_head(base, config.labels) if config.labels else base
     kind = files.read_json(folder / "adapter_config.json").get("peft_type")
     if kind not in ADAPTERS:
@@ -100,8 +100,8 @@ def _about(folder: Path) -> dict[str, Any]:
     return files.read_json(folder / ABOUT) if (folder / ABOUT).is_file() else {}
 
 
-def _base_of(folder: Path) -> str | Path:
-    """Where our own file says, checked by its hash; else where PEFT's says."""
+def base_of(folder: Path) -> str | Path:
+    """What an adapter stands on: where our own file says, checked by its hash; else where PEFT's says."""
     about = _about(folder)
     if not about:
         return files.read_json(folder / "adapter_config.json")["base_model_name_or_path"]
@@ -128,6 +128,7 @@ def with_head(base: GPT2 | GPT2Classifier, labels: tuple[str, ...], seed: int = 
     config = replace(base.config, labels=labels, padding=base.config.end_of_text, tied_head=True)
     multiple = len(base.transformer.wte.weight)  # as padded as the base is
     model = build(GPT2Classifier, config, multiple)
+    model.transformer.prompt = base.transformer.prompt
     model.transformer.load_state_dict(base.transformer.state_dict())
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -186,7 +187,7 @@ def _config_of_adapter(folder: Path) -> GPT2Config:
     """Our own file says it; of an adapter that PEFT wrote the base does, and the head how many classes there are."""
     if stored := _about(folder).get("config"):
         return from_huggingface(stored, folder / ABOUT)
-    config = read_config(find_model(_base_of(folder)))
+    config = read_config(find_model(base_of(folder)))
     if files.read_json(folder / "adapter_config.json").get("task_type") != "SEQ_CLS" or config.labels:
         return config
     heads = [len(tensor) for name, tensor in read_tensors(folder) if name.endswith("score.weight")]
@@ -308,5 +309,5 @@ def tokenizer_of(place: Path, wanted: str | None = None) -> Tokenizer:
         return tokenizers.load(wanted)
     is_adapter = (place / "adapter_config.json").is_file()
     if is_adapter and not any((place / name).is_file() for name in tokenizers.FILES):
-        return tokenizer_of(find_model(_base_of(place)))  # PEFT keeps none
+        return tokenizer_of(find_model(base_of(place)))  # PEFT keeps none
     return tokenizers.load("gpt2" if place.is_file() else place)

@@ -16,7 +16,7 @@ from gpt2lab.core.errors import UserError
 from gpt2lab.model import lora, partial, prompt, quantised
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.gpt2 import GPT2, GPT2Classifier
-from gpt2lab.model.reading import read_model, weight_hash
+from gpt2lab.model.reading import base_of, find_model, read_model, weight_hash
 from gpt2lab.model.writing import write_beside_adapter, write_model
 from gpt2lab.study.settings import TuneSettings
 from gpt2lab.text.tokenizer import Tokenizer
@@ -66,11 +66,11 @@ def soft_tokens(settings: TuneSettings) -> int:
 
 def apply(settings: TuneSettings, model: AnyModel, tokenizer: Tokenizer | None) -> None:
     """Full and partial tuning move what is there; adapters are added."""
-    if model.transformer.prompt is not None:
+    if model.transformer.soft_tokens and settings.method != "prompt":
         raise UserError(
             "the base is prompt-tuned, and soft tokens cannot become weights",
             place=settings.base,
-            way_out="begin from the model that it was tuned on",
+            way_out="--method prompt, which goes on with them, or begin from the model that they stand before",
         )
     if settings.method == "qlora":
         _refuse_what_packed_weights_cannot(settings)
@@ -130,9 +130,8 @@ def _adapter(
     """PEFT's files, and what we need to find the base again."""
 
     def written(folder: Path, model: AnyModel) -> None:
-        is_adapter = (base.place / "adapter_config.json").is_file()
-        on = base.place if not is_adapter else _merged(base, folder.parent / "base", tokenizer)
-        weights = weight_hash(on) if is_adapter else base.weights
+        on = _whole(base, folder.parent / "base", tokenizer)
+        weights = base.weights if on == base.place else weight_hash(on)
         with files.new_folder(folder) as beside:
             write(beside, model, str(on))
             place = {"base": os.path.relpath(on, folder), "base_weights": weights}
@@ -141,8 +140,18 @@ def _adapter(
     return written
 
 
+def _whole(base: Base, merged: Path, tokenizer: Tokenizer) -> Path:
+    """The model that an adapter stands on: PEFT begins from nothing less."""
+    adapter = base.place / "adapter_config.json"
+    if not adapter.is_file():
+        return base.place
+    if files.read_json(adapter).get("peft_type") == "PROMPT_TUNING":  # new soft tokens stand in place of its own
+        return find_model(base_of(base.place))
+    return _merged(base, merged, tokenizer)
+
+
 def _merged(base: Base, merged: Path, tokenizer: Tokenizer) -> Path:
-    """A base that is an adapter itself, as a model of its own: PEFT begins from nothing less."""
+    """A base that is an adapter itself, as a model of its own."""
     if weight_hash(base.place) != base.weights:
         raise UserError("the base has changed since it was read", place=base.place, way_out="put it back, and resume")
     if not merged.is_dir():
