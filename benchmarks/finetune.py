@@ -1,11 +1,11 @@
 """python benchmarks/finetune.py [SHAPE …] [--device cuda]: tuning a classifier side by side with peers, in one call.
 
-Needs GPT2LAB_REAL_DATA (ag-news and gpt2-bpe). Each contestant is a process of its own that builds its model, warms up,
-and then waits; it takes turns with ours, full in bf16 (a peer with dropout also with ours with dropout; each row says
-its `reference`), a few steps each, A B A B, so that its rate is known against the same minutes, and three models at most
-are in memory. Everyone gets the same random weights, batches of 16 of the same 800 AG News texts, AdamW at 5e-5 without
-decay or warm-up, a gradient clipped at 1. `dropout` is GPT-2's own, 0.1 in all three places, which whoever changes
-nothing gets; the others have none. Peers:
+Needs GPT2LAB_REAL_DATA (ag-news and gpt2-bpe). Each contestant is a process of its own that builds its model, warms
+up, and then waits; it takes turns with ours, full in bf16 (a peer with dropout also with ours with dropout; a row
+names its `reference`), a few steps each, A B A B, so that its rate is known against the same minutes; at most three
+models are in memory. Everyone gets the same random weights, batches of 16 of the same 800 AG News texts, AdamW at 5e-5
+without decay or warm-up, a gradient clipped at 1. `dropout` is GPT-2's own, 0.1 in all three places, which whoever
+changes nothing gets; the others have none. Peers:
 - Trainer as people use it: every text padded to 256 tokens;
 - a hand-tuned loop around GPT2ForSequenceClassification: fused AdamW, autocast, padded to the longest of a batch, up to
   a multiple of 8, where texts of like length of all 800 were brought together (`by length`), compiled or not;

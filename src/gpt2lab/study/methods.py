@@ -146,7 +146,7 @@ def _whole(base: Base, merged: Path, tokenizer: Tokenizer) -> Path:
     if not adapter.is_file():
         return base.place
     if files.read_json(adapter).get("peft_type") == "PROMPT_TUNING":  # new soft tokens stand in place of its own
-        return find_model(base_of(base.place))
+        return find_model(base_of(base.place)).resolve()
     return _merged(base, merged, tokenizer)
 
 
