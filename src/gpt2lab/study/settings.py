@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import ModelWrapValidatorHandler, model_validator
 
@@ -157,7 +157,7 @@ class TuneSettings(Settings):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _as_the_method_wants(cls, given: Any, validated: ModelWrapValidatorHandler[TuneSettings]) -> TuneSettings:
+    def _as_the_method_wants(cls, given: Any, validated: ModelWrapValidatorHandler[Self]) -> Self:
         method, train = (given.get("method"), given.get("train", {})) if isinstance(given, dict) else (None, None)
         if not isinstance(train, dict) or method not in RATES:
             return validated(given)
