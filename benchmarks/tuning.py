@@ -9,10 +9,13 @@ Needs GPT2LAB_REAL_DATA; an hour and a half on two cores, which should have noth
 
 from __future__ import annotations
 
+import itertools
 import json
+import lzma
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,12 +27,19 @@ from benchmarks.common import save, table  # noqa: E402
 
 from gpt2lab.core import files  # noqa: E402
 from gpt2lab.measure import comparison, records  # noqa: E402
+from gpt2lab.model import quantised  # noqa: E402
+from gpt2lab.model.reading import is_quantised, read_model  # noqa: E402
+from gpt2lab.model.settings import QloraSettings  # noqa: E402
+from gpt2lab.model.writing import write_model  # noqa: E402
+from gpt2lab.text import tokenizer  # noqa: E402
 
 BASE = Path(__file__).with_name("tuning-base.yaml")
 VOCABULARY = ["prepare.vocabulary=16384"]
 EVERY = ["train.batch_rows=32", "train.checkpoint_every=0", "train.epochs=none"]
 LORA = ["lora.rank=8", "lora.targets=all"]
 SEED, SEED_OF_SEARCHES = 1, 2
+ADAPTERS = ("lora", "qlora", "prompt")
+OPENED = 20  # texts by which an adapter in PEFT is held against ours
 
 
 @dataclass(frozen=True)
@@ -110,10 +120,39 @@ def news(place: Path, data: Path, started_from: Path) -> list[dict[str, Any]]:
         words = [*way.words, f"train.learning_rate={search['rate']}", f"train.steps={NEWS_STEPS}", f"train.seed={SEED}"]
         about = tune(run, *given, *EVERY, *words)
         record = gpt2lab("evaluate", run, "--protocol", "labels", *source, "data.split=test")
-        found.append(
-            {"method": way.method, "command": words, "search": search, **cost(about, "texts"), **quality(record)}
-        )
+        opened = {"differs_in_peft": differs_in_peft(run, started_from, data)} if way.method in ADAPTERS else {}
+        known = {**cost(about, "texts"), **quality(record), **opened}
+        found.append({"method": way.method, "command": words, "search": search, **known})
     return found
+
+
+def differs_in_peft(run: Path, started_from: Path, data: Path) -> float:
+    """How far PEFT's logits on transformers' model are from ours at most, as a share of the largest, text by text; of
+    qlora on what its base's four bits stand for."""
+    import peft
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    ours, base = read_model(run), started_from / "model"
+    tokens = tokenizer.load(base)
+    with lzma.open(data / "ag-news" / "train_subset.jsonl.xz", "rt", encoding="utf-8") as file:
+        texts = [tokens.encode(json.loads(line)["text"])[: ours.window] for line in itertools.islice(file, OPENED)]
+    with tempfile.TemporaryDirectory() as place:
+        if is_quantised(run / "model"):
+            unpacked = read_model(base)
+            quantised.quantise(unpacked, QloraSettings())
+            quantised.dequantise(unpacked)
+            base = Path(place) / "base"
+            write_model(base, unpacked, tokens)
+        whole = AutoModelForSequenceClassification.from_pretrained(base, num_labels=len(ours.config.labels))
+        theirs = peft.PeftModel.from_pretrained(whole, run / "model").eval()
+    worst = 0.0
+    with torch.no_grad():
+        for text in texts:
+            ids = torch.from_numpy(text.astype("int64"))[None]
+            found, expected = ours(ids), theirs(ids).logits
+            worst = max(worst, float((found - expected).abs().max() / expected.abs().max()))
+    return worst
 
 
 def quality(record: dict[str, Any]) -> dict[str, Any]:
