@@ -93,8 +93,9 @@ def test_the_table_of_methods_is_the_measured_one():
     for row in measured["ag_news"]:
         low, high = (100 * row["interval"][end] for end in ("low", "high"))
         memory, seconds = row["peak_memory"] / 1e9, row["training_seconds"]
-        quality = f"| `{row['method']}` | {percent(row['value'])} | {low:.1f} to {high:.1f} |"
-        assert f"{quality} {row['trainable_parameters']:,} | {memory:.2f} GB | {seconds:.0f} s |" in page
+        name = f"| `{row['method']}` | {row['search']['rate']:g} |"
+        quality = f"{percent(row['value'])} | {low:.1f} to {high:.1f} |"
+        assert f"{name} {quality} {row['trainable_parameters']:,} | {memory:.2f} GB | {seconds:.0f} s |" in page
     _, full, lora = measured["wikitext_2"]
     gained = [(row["against_the_base"], -1) for row in (full, lora)]
     lost = [(found, 1) for found in (full["forgetting"], lora["forgetting"], full["forgetting_beyond_lora"])]
