@@ -58,3 +58,16 @@ def test_in_fp32_it_is_onednns_product(monkeypatch):
     monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", lambda *given: asked.append(1) or real(*given))
     Linear(24, 40)(torch.randn(5, 24, requires_grad=True)).sum().backward()
     assert len(asked) == 2  # there, and on the way back to the input
+
+
+def test_in_bf16_it_is_onednns_product_where_no_way_back_is_wanted(monkeypatch):
+    asked = []
+    real = torch.ops.mkldnn._linear_pointwise
+    monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", lambda *given: asked.append(1) or real(*given))
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
+    layer, x = Linear(24, 40).bfloat16(), torch.randn(5, 24, dtype=torch.bfloat16)
+    layer(x).sum().backward()
+    assert not asked
+    with torch.no_grad():
+        layer(x)
+    assert len(asked) == 1
