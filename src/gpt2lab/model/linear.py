@@ -1,4 +1,4 @@
-"""Linear layers by oneDNN on a CPU: in fp32 faster than what PyTorch takes there, in bf16 without a pass for the bias."""
+"""Linear layers by oneDNN on a CPU: in fp32 faster than PyTorch's own way, in bf16 without a pass for the bias."""
 
 from __future__ import annotations
 
