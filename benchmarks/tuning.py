@@ -9,6 +9,7 @@ Needs GPT2LAB_REAL_DATA; an hour and a half on two cores, which should have noth
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import json
 import lzma
@@ -216,7 +217,11 @@ def measured(model: Path, protocol: str, *words: object) -> dict[str, Any]:
 
 
 def main() -> None:
-    place, data = Path(sys.argv[1]).resolve(), Path(os.environ["GPT2LAB_REAL_DATA"])
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("place", type=Path)
+    arguments.add_argument("--remark", help="of the circumstances, kept with the result")
+    given = arguments.parse_args()
+    place, data = given.place.resolve(), Path(os.environ["GPT2LAB_REAL_DATA"])
     started_from = base(place, data)
     classes, texts = news(place, data, started_from), wikitext(place, data, started_from)
     table(
@@ -253,6 +258,7 @@ def main() -> None:
         "tuning",
         {
             "what": "a base pretrained here on Wikipedia, and every way to tune it at the best of its rates; one seed",
+            "remark": given.remark,
             "base": {**cost(pretrained, "tokens"), "settings": BASE.name, "finished": pretrained["finished"]},
             "ag_news": classes,
             "wikitext_2": texts,
