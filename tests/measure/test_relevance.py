@@ -1,5 +1,6 @@
 """Relevance to the prompt against one text at a time in float64, and the line along it against numpy's."""
 
+import re
 from dataclasses import replace
 from hashlib import sha256
 
@@ -37,6 +38,13 @@ def test_each_is_the_brute_force():
         assert one.floor == pytest.approx(other.mean(), abs=1e-5)
         assert one.drift == pytest.approx(np.polyfit(np.arange(len(text)), behind, 1)[0] * 100, abs=1e-3)
         assert (one.tokens, one.cut) == (len(text), 0)
+
+
+def test_progress_ends_where_all_is_done(capsys):
+    """Each text is read alone, behind its prompt and behind another."""
+    relevance(MODEL, PROMPTS, TEXTS, END)
+    done, total = map(int, re.findall(r"relevance: (\d+) of (\d+) contexts", capsys.readouterr().err)[-1])
+    assert done == total == 1 + 2 * len(TEXTS)
 
 
 def test_an_empty_prompt_is_worth_exactly_nothing():

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gpt2lab.core.console import Progress
+from gpt2lab.core import console
 from gpt2lab.measure.likelihood import Question, score
 from gpt2lab.model.gpt2 import GPT2
 from gpt2lab.text.batches import Integers
@@ -37,7 +37,6 @@ def relevance(
     end_of_text: int,
     *,
     token_budget: int | None = None,
-    progress: Progress | None = None,
 ) -> list[Relevance]:
     """Of each text, which must not be empty, after its prompt. Prompts keep at most their last half a window."""
     contexts = [_context(prompt, end_of_text, model.window) for prompt in prompts]
@@ -47,7 +46,8 @@ def relevance(
     asked = [nothing, *contexts, *(others or [])]
     questions = [Question(nothing, kept)]
     questions += [Question(context, [text]) for context, text in zip(asked[1:], [*kept, *kept])]
-    answers = score(model, questions, token_budget=token_budget, progress=progress)
+    with console.progress("relevance", len(questions), "contexts") as progress:
+        answers = score(model, questions, token_budget=token_budget, progress=progress)
     alone = [answer.log_likelihoods for answer in answers[0]]
     behind = [
         # What no prompt gives is known already: a second pass would differ in rounding.

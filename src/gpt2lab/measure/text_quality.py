@@ -124,10 +124,7 @@ def _relevance(samples: Sequence[Sample], texts: Sequence[Integers], base: GPT2,
     found: list[Scores] = [dict.fromkeys(("relevance", "floor", "drift", "cut")) for _ in texts]
     there = [number for number, text in enumerate(texts) if len(text)]
     prompts = [tokenizer.encode(samples[number].prompt).astype(np.int64) for number in there]
-    with console.progress("relevance", len(there), "texts") as progress:
-        of_texts = relevance(
-            base, prompts, [texts[number] for number in there], tokenizer.end_of_text, progress=progress
-        )
+    of_texts = relevance(base, prompts, [texts[number] for number in there], tokenizer.end_of_text)
     for number, one in zip(there, of_texts):
         found[number] = {"relevance": one.value, "floor": one.floor, "drift": one.drift, "cut": one.cut}
     return found
