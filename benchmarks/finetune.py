@@ -404,12 +404,13 @@ def beside(found: dict[str, dict[str, Any]], who: str) -> dict[str, Any]:
 
 
 def derive(rows: list[dict[str, Any]]) -> None:
-    """What follows for one shape: rate against Trainer's, losses against its losses, how much of the skipped work
-    became time."""
+    """What follows for one shape: how many rounds there were, rate against Trainer's, losses against its losses, how
+    much of the skipped work became time."""
     by_name = {row["who"]: row for row in rows}
     base, still = by_name.get(TRAINER), by_name.get(TRAINER.removesuffix(" dropout"))
     for row in rows:
         who, method, precision, *more = row["who"].split()
+        row["rounds"] = len(row["rates"])
         if base and (times := _times_trainer(row, base, by_name)):
             row["times_trainer"] = times
         full = by_name.get(f"gpt2lab full {precision}")
