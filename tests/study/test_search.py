@@ -116,11 +116,49 @@ def test_hopeless_trials_are_ended_early(place):
     assert steps[0] < 6 == steps[1]
 
 
-def test_another_search_does_not_enter_the_same_folder(place, capsys):
+def test_a_grid_goes_on_beyond_its_edge(place, monkeypatch, capsys):
+    """Only what is new is trained, and the earlier winner stays at hand."""
+    straight, out = place / "wide", place / "widened"
+    assert search(place, straight, "--over", RATES) == 0
+    assert search(place, out, "--over", "train.learning_rate=1e-4,1e-3") == 0
+    trained = []
+    real = searching.finetune
+    monkeypatch.setattr(searching, "finetune", lambda *given, **more: trained.append(given[1]) or real(*given, **more))
+    assert search(place, out, "--over", RATES) == 0
+    assert [run.parent.name for run in trained] == ["trials", "widened"]
+    assert (out / "table.csv").read_bytes() == (straight / "table.csv").read_bytes()
+    rates = [resumed(out / name).train.learning_rate for name in ("best-1", "best")]
+    assert rates == [1e-3, 1e-2]
+    assert files.read_json(out / "best-1" / "run.json")["state"] == "finished"
+    assert f"kept as {out / 'best-1'}" in capsys.readouterr().out
+
+
+def test_draws_go_on_with_more_of_them(place):
+    more = ["--over", "train.learning_rate=1e-4..1e-1", "search.retrain=false"]
+    assert search(place, place / "many", *more, "search.trials=4") == 0
+    for trials in (2, 4):
+        assert search(place, place / "more", *more, f"search.trials={trials}") == 0
+    assert rows(place / "more") == rows(place / "many")
+    assert search(place, place / "more", *more, "search.trials=3") == 2
+
+
+@pytest.mark.parametrize(
+    ("over", "message"),
+    [
+        (["train.learning_rate=1e-2"], "over.train.learning_rate: 1e-3,1e-4 there, 1e-2 asked for"),
+        (["train.learning_rate=1e-3"], "over.train.learning_rate: 1e-3,1e-4 there, 1e-3 asked for"),
+        (["train.learning_rate=1e-4..1e-3"], "over.train.learning_rate: 1e-3,1e-4 there, 1e-4..1e-3 asked for"),
+        (["train.learning_rate=1e-3,1e-4", "train.clip=1,2"], "over.train.clip: none there, 1,2 asked for"),
+        (["train.clip=1,2"], "over.train.learning_rate: 1e-3,1e-4 there, none asked for"),
+    ],
+)
+def test_another_search_does_not_enter_the_same_folder(place, capsys, over, message):
     out = place / "taken"
-    assert search(place, out, "--over", "train.learning_rate=1e-3", "search.retrain=false") == 0
-    assert search(place, out, "--over", "train.learning_rate=1e-2", "search.retrain=false") == 2
-    assert "over.train.learning_rate: 1e-3 there, 1e-2 asked for" in capsys.readouterr().err
+    if not out.exists():
+        assert search(place, out, "--over", "train.learning_rate=1e-3,1e-4", "search.retrain=false") == 0
+    given = [part for axis in over for part in ("--over", axis)]
+    assert search(place, out, *given, "search.retrain=false") == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

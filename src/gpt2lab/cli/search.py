@@ -71,7 +71,10 @@ def search(
     console.table("trials", ("trial", *(axis.key for axis in axes), "ended", f"best {watched}", "at step"), rows)
     for axis in axes:
         if edge := searching.edge(axis, found["trials"], found["best"]):
-            console.say(f"the best {axis.key} is the {edge} that was tried: one beyond it may be better")
+            console.say(
+                f"the best {axis.key} is the {edge} that was tried: one beyond it may be better "
+                "(the same command with more values goes on from here)"
+            )
     if "retrained" in found:
         again, run = found["retrained"], place / found["retrained"]["run"]
         before = _short(found["best"]["best"])

@@ -44,6 +44,11 @@ class Axis:
         """What can be checked before anything is trained."""
         return self.values or tuple(self.text.split(".."))
 
+    def holds(self, text: str | None) -> bool:
+        """Whether all values of an earlier axis are among these."""
+        earlier = Axis(self.key, text or "..").values
+        return bool(earlier) and set(earlier) <= set(self.values)
+
     @property
     def is_number(self) -> bool:
         return all(_is_number(value) for value in self.samples)

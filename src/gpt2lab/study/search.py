@@ -26,7 +26,7 @@ from gpt2lab.study.data import corpus_for
 from gpt2lab.study.finetune import config_of, finetune
 from gpt2lab.study.job import block_of
 from gpt2lab.study.run_folder import Intent
-from gpt2lab.study.settings import SearchSettings, TuneSettings
+from gpt2lab.study.settings import SearchSettings, TuneSettings, resumed
 from gpt2lab.train.loop import Diverged
 from gpt2lab.train.watch import is_low_better
 
@@ -104,16 +104,31 @@ def _keep(
         "over": {axis.key: axis.text for axis in axes},
         "search": how.as_dict(),
     }
-    if path.is_file() and (changed := strict.differences(files.read_json(path), wanted)):
-        raise UserError(
-            "a search with other settings is here: " + "; ".join(changed), place=out, way_out="choose another --out"
-        )
+    if path.is_file():
+        _refuse_another(files.read_json(path), wanted, axes, out)
     with console.hushed():
         config = config_of(settings, base, corpus)
     settings = _with_common_rows(settings, axes, config)
     _refuse_points(settings, axes, config)
     files.write_json(path, wanted)
     return settings, config
+
+
+def _refuse_another(there: dict[str, Any], wanted: dict[str, Any], axes: Sequence[Axis], out: Path) -> None:
+    """A search may go on with more values of its grid, or with more draws."""
+    over, trials = there["over"], there["search"]["trials"]
+    if all(axis.values for axis in axes):
+        over = over | {axis.key: axis.text for axis in axes if axis.holds(over.get(axis.key))}
+    else:
+        trials = max(trials, wanted["search"]["trials"])
+    there = {**there, "over": over, "search": {**there["search"], "trials": trials}}
+    wanted = {**wanted, "over": {**dict.fromkeys(over), **wanted["over"]}}
+    if changed := strict.differences(there, wanted):
+        raise UserError(
+            "a search with other settings is here: " + "; ".join(changed),
+            place=out,
+            way_out="choose another --out; this one goes on with all its values and more",
+        )
 
 
 def _with_common_rows(settings: TuneSettings, axes: Sequence[Axis], config: GPT2Config) -> TuneSettings:
@@ -318,10 +333,20 @@ def _retrain(settings: TuneSettings, best: Trial, how: SearchSettings, out: Path
     seed = settings.train.seed + how.fresh_seed
     console.say(f"the best is trial {best.number}; once more with seed {seed}")
     chosen = at(settings, {**best.point, "train.seed": str(seed)})
+    _make_room(out / "best", chosen)
     state = _train(chosen, out / "best", (), how.model_copy(update={"prune": False}))
     looks = _looks(out / "best", settings.train.watch)
     step = _best_look(looks, settings.train.watch)
     return {"run": "best", "seed": seed, "state": state, "best": looks.get(step) if step else None, "best_step": step}
+
+
+def _make_room(run: Path, chosen: TuneSettings) -> None:
+    """Once a search goes on with more values, an earlier winner may have to step aside."""
+    if (run / "run.yaml").is_file() and strict.differences(resumed(run).as_dict(), chosen.as_dict()):
+        free = (run.with_name(f"{run.name}-{number}") for number in itertools.count(1))
+        aside = next(place for place in free if not place.exists())
+        run.rename(aside)
+        console.say(f"the best of the trials before is kept as {aside}")
 
 
 def _say(trial: Trial, watched: str) -> None:
