@@ -84,3 +84,22 @@ def test_show_and_verify_know_mixtures_and_a_split_is_asked_of_a_source(mixed, c
     assert "75.0%" in capsys.readouterr().out
     assert gpt2lab("corpus", "preview", mixed) == 2
     assert "sources/0-red.jsonl" in capsys.readouterr().err
+
+
+def test_prompts_are_read_as_prompts_in_a_mixture_too(place, capsys):
+    for name, asked in (("long", "What is, if one may ask at all, "), ("short", "And ")):
+        rows = [json.dumps({"prompt": f"{asked}{n}?", "completion": f" {n} is a number."}) for n in range(300)]
+        (place / f"{name}.jsonl").write_text("\n".join(rows))
+    columns = ["data.prompt=prompt", "data.completion=completion", "prepare.vocabulary=400", "prepare.weights=1,1"]
+    sources = [place / "long.jsonl", place / "short.jsonl"]
+    assert gpt2lab("prepare", *sources, "--out", place / "asked", "--tokenizer", "own", *columns) == 0
+    short = ["train.batch_rows=10", "train.epochs=none", "train.steps=4", "train.validate_every=2"]
+    given = ["--data", place / "asked", "--out", place / "base"]
+    assert gpt2lab("pretrain", *given, *SHAPE, "model.context=64", *short) == 0
+    given = ["--base", place / "base", "--data", place / "asked", "--method", "full", *short, "train.precision=fp32"]
+    assert gpt2lab("finetune", *given, "--out", place / "tuned", "train.compile=true") == 0
+    assert "train.compile is left out" in capsys.readouterr().err
+    found = list(lines.read(place / "tuned" / "metrics.jsonl"))
+    assert [line["step"] for line in found] == [1, 2, 3, 4]
+    assert all(10 < line["tokens"] < 160 for line in found)  # ten completions, without their prompts
+    assert gpt2lab("finetune", *given, "--out", place / "packed", "data.rows=packed") == 0

@@ -197,6 +197,27 @@ def test_a_batch_of_a_mixture_holds_each_sources_rows_in_the_order_of_the_mixtur
     assert np.array_equal(mixture.lengths(keys), (batch.targets != UNSCORED).sum(axis=1))
 
 
+@pytest.mark.parametrize("kind", [lambda split: Documents(split, 24), lambda split: Packed(Documents(split, 24))])
+def test_a_mixture_of_documents_hides_what_each_source_hides(tmp_path, kind):
+    """A short source's rows are padded to those of the others, and nothing sees the padding."""
+    short = [Document(f"{n}.", prompt="Answer ") for n in range(30)]
+    one = kind(corpus(tmp_path / "one", short).split("train"))
+    other = kind(corpus(tmp_path / "other", [f"Other {n} text, and a good deal more." for n in range(40)]).split("train"))
+    mixture = Mixture([one, other], [1, 1])
+    batch = mixture.batch(rows_of_step(mixture, 12, 5, 1))
+    assert batch.documents is not None
+    for place, (source, row) in enumerate(mixture.at(np.arange(12, 24), 5)):
+        alone = (one, other)[source].batch(np.array([row]))
+        width = alone.ids.shape[1]
+        for found, expected, empty in (
+            (batch.ids, alone.ids, 0),
+            (batch.targets, alone.targets, UNSCORED),
+            (batch.documents, alone.documents, -1),
+        ):
+            assert np.array_equal(found[place, :width], expected[0])
+            assert (found[place, width:] == empty).all()
+
+
 def test_a_mixture_may_give_a_process_no_row_of_a_source_or_none_at_all(tmp_path):
     one = Blocks(corpus(tmp_path / "one").split("train"), 16)
     mixture = Mixture([one, one], [1, 1])

@@ -19,7 +19,7 @@ from gpt2lab.model.reading import weight_hash
 from gpt2lab.study import probing
 from gpt2lab.study.sampling import Sample
 from gpt2lab.study.settings import AnySettings
-from gpt2lab.text.batches import Blocks, Documents, Labelled, Mixture, Packed, Rows
+from gpt2lab.text.batches import Blocks, Documents, Labelled, Mixture, Packed, Rows, are_blocks
 from gpt2lab.text.corpus import Corpus, Split
 from gpt2lab.train.loop import Probe
 from gpt2lab.train.objectives import Objective, classification, language_modelling
@@ -50,7 +50,7 @@ def text(settings: AnySettings, corpus: Corpus, block: int, kind: str = "blocks"
         rows,
         language_modelling,
         lambda team: [*_text_probes(settings, corpus, held_out, team), *([look(team)] if look else [])],
-        lambda out, model: _measure(out, model, corpus, block, as_trained=isinstance(rows, Blocks | Mixture)),
+        lambda out, model: _measure(out, model, corpus, block, as_trained=are_blocks(rows)),
         "tokens",
     )
 
@@ -125,8 +125,6 @@ def kind_of_rows(corpus: Corpus, kind: str, block: int) -> Callable[[Split], Blo
     kind = ("documents" if has_prompts else "blocks") if kind == "auto" else kind
     if kind == "blocks":
         return lambda split: Blocks(split, block)
-    if corpus.weights:
-        raise UserError(f"a mixture is read as blocks, and data.rows is {kind}", place=corpus.folder)
     if kind == "documents":
         return lambda split: Documents(split, block)
     return lambda split: Packed(Documents(split, block))
@@ -145,6 +143,10 @@ def _to_train_on(corpus: Corpus, make: Callable[[Split], Rows]) -> Rows:
 
 def _say_what_is_cut(rows: Rows, block: int) -> None:
     """A document that does not fit goes on in rows that do not see its beginning."""
+    if isinstance(rows, Mixture):
+        for source in rows.sources:
+            _say_what_is_cut(source, block)
+        return
     documents = rows.documents if isinstance(rows, Packed) else rows
     if not isinstance(documents, Documents):
         return

@@ -20,7 +20,7 @@ from gpt2lab.study.job import Job
 from gpt2lab.study.run_folder import Intent
 from gpt2lab.study.settings import AnySettings
 from gpt2lab.text import inspection
-from gpt2lab.text.batches import Blocks, Mixture
+from gpt2lab.text.batches import Mixture, are_blocks
 from gpt2lab.train import attention_kernels, groups, loop, memory, processes, randomness, signals, trial
 from gpt2lab.train.plan import Plan, batch_rows, limits
 from gpt2lab.train.processes import Team
@@ -78,7 +78,7 @@ def _arranged(settings: AnySettings, job: Job) -> AnySettings:
     """With the method's groups of parameters, and compiled where that helps; this follows from the settings and is not
     stored as such."""
     changes: dict[str, Any] = {} if job.groups is None else {"groups": job.groups}
-    if settings.train.compile and not isinstance(job.task.rows, Blocks | Mixture):
+    if settings.train.compile and not are_blocks(job.task.rows):
         console.warn(
             "train.compile is left out: it is for blocks, and rows of other lengths would be compiled each anew"
         )

@@ -49,6 +49,16 @@ class Batch:
             None if self.labels is None else self.labels[rows],
         )
 
+    def widened(self, length: int) -> Batch:
+        """Rows of so many places; the new ones are padding."""
+        missing = ((0, 0), (0, length - self.ids.shape[1]))
+        return Batch(
+            np.pad(self.ids, missing),
+            np.pad(self.targets, missing, constant_values=UNSCORED),
+            None if self.documents is None else np.pad(self.documents, missing, constant_values=-1),
+            self.labels,
+        )
+
     def filled(self, rows: int) -> Batch:
         """As many rows as asked for; the new ones have no targets."""
         missing = ((0, max(0, rows - len(self.ids))), (0, 0))
@@ -242,7 +252,10 @@ PATTERN = 1000  # places after which a mixture's shares are exact
 
 @dataclass(frozen=True)
 class Mixture:
-    """Several kinds of rows by weight: exact over every thousand places, each source in an order of its own."""
+    """Rows of several sources by weight: exact over every thousand places, each source in an order of its own.
+
+    All are blocks, or all have documents.
+    """
 
     sources: Sequence[Rows]
     weights: Sequence[float]
@@ -273,10 +286,14 @@ class Mixture:
         made = [
             source.batch(rows[rows >> SOURCE_BITS == number] & ROW_MASK) for number, source in enumerate(self.sources)
         ]
+        longest = max(batch.ids.shape[1] for batch in made)
+        made = [batch.widened(longest) for batch in made]
+        documents = [batch.documents for batch in made if batch.documents is not None]
         order = np.argsort(np.argsort(rows >> SOURCE_BITS, kind="stable"), kind="stable")
         return Batch(
             np.concatenate([batch.ids for batch in made])[order],
             np.concatenate([batch.targets for batch in made])[order],
+            np.concatenate(documents)[order] if documents else None,
         )
 
     def keys(self, places: Integers, seed: int) -> Integers:
@@ -293,6 +310,11 @@ class Mixture:
             rows = self.sources[source].rows
             found.append((source, int(_order(rows, seed + source, nth // rows)[nth % rows])))
         return found
+
+
+def are_blocks(rows: Rows) -> bool:
+    """Whether all are of one length, and every token is predicted from all before it."""
+    return all(map(are_blocks, rows.sources)) if isinstance(rows, Mixture) else isinstance(rows, Blocks)
 
 
 def rows_from(rows: Rows, first: int, after: int, seed: int) -> Integers:
