@@ -202,7 +202,9 @@ def test_a_mixture_of_documents_hides_what_each_source_hides(tmp_path, kind):
     """A short source's rows are padded to those of the others, and nothing sees the padding."""
     short = [Document(f"{n}.", prompt="Answer ") for n in range(30)]
     one = kind(corpus(tmp_path / "one", short).split("train"))
-    other = kind(corpus(tmp_path / "other", [f"Other {n} text, and a good deal more." for n in range(40)]).split("train"))
+    other = kind(
+        corpus(tmp_path / "other", [f"Other {n} text, and a good deal more." for n in range(40)]).split("train")
+    )
     mixture = Mixture([one, other], [1, 1])
     batch = mixture.batch(rows_of_step(mixture, 12, 5, 1))
     assert batch.documents is not None
