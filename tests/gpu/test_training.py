@@ -10,7 +10,7 @@ import torch
 from command_line import gpt2lab
 from corpora import corpus
 from gpt2lab.core import files, lines
-from gpt2lab.model import gpt2
+from gpt2lab.model import block
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.gpt2 import GPT2, build, initialise
 from gpt2lab.model.reading import read_model
@@ -84,8 +84,8 @@ def test_what_is_made_again_on_the_way_back_changes_no_gradient(monkeypatch):
     model = model.cuda().bfloat16()
     ids = torch.randint(0, SHAPE.vocabulary, (4, 128), device="cuda")
     found = []
-    for function in (gpt2.linear_after, lambda cheap, x, linear: linear(cheap(x))):
-        monkeypatch.setattr(gpt2, "linear_after", function)
+    for function in (block.linear_after, lambda cheap, x, linear: linear(cheap(x))):
+        monkeypatch.setattr(block, "linear_after", function)
         model(ids)[..., : SHAPE.vocabulary].float().square().mean().backward()
         found.append([parameter.grad.clone() for parameter in model.parameters()])
         model.zero_grad()

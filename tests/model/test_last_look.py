@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpt2lab.model import gpt2, prompt
+from gpt2lab.model import block, prompt
+from gpt2lab.model.block import Attention
 from gpt2lab.model.dropout import Drop, Noise
-from gpt2lab.model.gpt2 import Attention
 from gpt2lab.model.last_look import last_look
 from gpt2lab.model.settings import PromptSettings
 from gpt2lab.model.unpadded import unpadded
@@ -86,7 +86,7 @@ def test_a_classifier_computes_the_same_with_it_as_without(monkeypatch, side, wh
         model.double()
     model.transformer.requires_grad_(what == "full")
     took = []
-    monkeypatch.setattr(gpt2, "last_look", lambda *given: took.append(1) or last_look(*given))
+    monkeypatch.setattr(block, "last_look", lambda *given: took.append(1) or last_look(*given))
     ours = logits_and_gradients(model, *padded(side))
     assert len(took) == 1  # the last block
     monkeypatch.setattr(Attention, "_last_look", lambda *_: None)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpt2lab.model import gpt2
+from gpt2lab.model import block
 from gpt2lab.model.attention import causal_attention
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.dropout import Drop, Noise
@@ -112,13 +112,13 @@ def model():
 
 def test_a_training_in_bf16_takes_it_where_texts_are_padded(model, monkeypatch):
     asked = []
-    monkeypatch.setattr(gpt2, "text_attention", lambda *given: asked.append(1) or text_attention(*given))
+    monkeypatch.setattr(block, "text_attention", lambda *given: asked.append(1) or text_attention(*given))
     model.transformer(torch.zeros(2, 20, dtype=torch.long), masked([20, 7]))
     assert len(asked) == 2  # layers
 
 
 def test_documents_that_share_a_row_do_not(model, monkeypatch):
-    monkeypatch.setattr(gpt2, "text_attention", None)
+    monkeypatch.setattr(block, "text_attention", None)
     documents = torch.tensor([[0, 0, 0, 1, 1, 1], [0, 0, -1, -1, -1, -1]])
     see_each_other = (documents[:, :, None] == documents[:, None]) & (documents >= 0)[:, None]
     ids = torch.arange(12).view(2, 6)

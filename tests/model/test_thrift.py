@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from gpt2lab.model import gpt2, lora, thrift
-from gpt2lab.model.gpt2 import ACTIVATION_FUNCTIONS
+from gpt2lab.model import block, lora, thrift
+from gpt2lab.model.block import ACTIVATION_FUNCTIONS
 from gpt2lab.model.linear import Linear
 from gpt2lab.model.settings import LoraSettings
 from models import TINY, language_model, random_ids
@@ -42,12 +42,12 @@ def test_gradients_are_the_derivatives(cheap, bias):
 @pytest.mark.parametrize("recompute", [False, True])
 def test_a_models_gradients_are_those_of_the_plain_modules(monkeypatch, activation, recompute):
     model = language_model(TINY.with_dropout(0.0))
-    for block in model.transformer.h:
-        block.mlp.activation = ACTIVATION_FUNCTIONS[activation]
+    for each in model.transformer.h:
+        each.mlp.activation = ACTIVATION_FUNCTIONS[activation]
     model.transformer.recompute_activations = recompute
     ids = random_ids(2, 20)
     ours = gradients(model, ids)
-    monkeypatch.setattr(gpt2, "linear_after", plain)
+    monkeypatch.setattr(block, "linear_after", plain)
     theirs = gradients(model, ids)
     assert ours.keys() == theirs.keys()
     for name, gradient in ours.items():
@@ -61,7 +61,7 @@ def test_frozen_parts_get_no_gradient_and_the_rest_the_plain_one(monkeypatch):
         frozen = ("wte", "wpe", "lm_head", "h.0.mlp.c_fc", "h.1.ln_1", "h.2.attn.c_attn.weight", "h.2.ln_2.bias")
         parameter.requires_grad_(not any(part in name for part in frozen))
     ours = gradients(model, ids)
-    monkeypatch.setattr(gpt2, "linear_after", plain)
+    monkeypatch.setattr(block, "linear_after", plain)
     theirs = gradients(model, ids)
     assert ours.keys() == theirs.keys() == {name for name, p in model.named_parameters() if p.requires_grad}
     for name, gradient in ours.items():
@@ -75,7 +75,7 @@ def test_adapters_take_the_plain_path(monkeypatch):
     assert all("lora_" in name for name in gradients(model, random_ids(2, 5)))
 
 
-def kept(block, x):
+def kept(one, x):
     """Numbers that a block keeps for the way back, in widths a token."""
     storages = {}
 
@@ -84,21 +84,21 @@ def kept(block, x):
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(look, lambda tensor: tensor):
-        block(x, None, True, None)
-    own = {parameter.untyped_storage().data_ptr() for parameter in block.parameters()}
+        one(x, None, True, None)
+    own = {parameter.untyped_storage().data_ptr() for parameter in one.parameters()}
     return sum(size for place, size in storages.items() if place not in own) / x.untyped_storage().nbytes()
 
 
 def test_a_block_keeps_10_widths_a_token_in_place_of_16(monkeypatch):
-    block = gpt2.Block(TINY.with_dropout(0.0), 0).train().bfloat16()
+    one = block.Block(TINY.with_dropout(0.0), 0).train().bfloat16()
     x = torch.randn(2, 640, TINY.width, dtype=torch.bfloat16, requires_grad=True)
-    assert kept(block, x) == pytest.approx(10, abs=0.5)
-    monkeypatch.setattr(gpt2, "linear_after", plain)
-    assert kept(block, x) == pytest.approx(16, abs=0.8)
+    assert kept(one, x) == pytest.approx(10, abs=0.5)
+    monkeypatch.setattr(block, "linear_after", plain)
+    assert kept(one, x) == pytest.approx(16, abs=0.8)
 
 
 def test_few_tokens_are_kept_whole_on_a_cpu(monkeypatch):
     monkeypatch.setattr(thrift, "KEPT_UP_TO", 100)
-    block = gpt2.Block(TINY.with_dropout(0.0), 0).train().bfloat16()
+    one = block.Block(TINY.with_dropout(0.0), 0).train().bfloat16()
     few, many = (torch.randn(2, tokens, TINY.width, dtype=torch.bfloat16, requires_grad=True) for tokens in (50, 51))
-    assert kept(block, few) - kept(block, many) == pytest.approx(6, abs=1)
+    assert kept(one, few) - kept(one, many) == pytest.approx(6, abs=1)

@@ -13,7 +13,7 @@ import torch
 
 from command_line import fresh, gpt2lab, last_json
 from gpt2lab.core import files, lines, own_memory
-from gpt2lab.model.gpt2 import Block
+from gpt2lab.model.block import Block
 from gpt2lab.model.reading import read_model, with_head
 from gpt2lab.study.settings import TuneDataSettings, TuneSettings, resumed
 from gpt2lab.study.tasks import text as text_task

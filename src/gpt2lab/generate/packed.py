@@ -16,8 +16,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from gpt2lab.model.block import MLP, Attention
 from gpt2lab.model.config import GPT2Config
-from gpt2lab.model.gpt2 import GPT2, MLP, Attention, Transformer
+from gpt2lab.model.gpt2 import GPT2, Transformer
 from gpt2lab.model.linear import Linear
 
 Precision = Literal["fp32", "bf16"]
