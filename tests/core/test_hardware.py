@@ -1,5 +1,7 @@
 """The machine as it is; nothing is promised that it cannot do."""
 
+import os
+
 import pytest
 import torch
 
@@ -30,6 +32,36 @@ def test_a_device_that_is_not_here_is_named(name):
         hardware.choose_device(name)
 
 
+def test_a_gpu_is_set_up_before_its_first_product(monkeypatch):
+    """cuBLAS looks once whether it may be asked to be deterministic; cuDNN's attention is switched off."""
+    switched = []
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.backends.cuda, "enable_cudnn_sdp", switched.append)
+    for wanted in ("auto", "cuda", "cuda:0"):
+        assert hardware.choose_device(wanted).type == "cuda"
+    assert os.environ.pop("CUBLAS_WORKSPACE_CONFIG") == ":4096:8"
+    assert switched == [False] * 3
+
+
+@pytest.mark.parametrize(
+    ("error", "is_one"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (MemoryError(), True),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 9 bytes"),
+            True,
+        ),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 8 GB)"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+    ],
+)
+def test_out_of_memory_has_many_names(error, is_one):
+    assert hardware.is_out_of_memory(error) == is_one
+
+
 def test_every_known_gpu_is_found_by_its_full_name_and_an_unknown_one_says_unknown(monkeypatch):
     names = {"NVIDIA H100 PCIe": 756e12, "NVIDIA H200": 989e12, "Tesla T4": 65e12, "NVIDIA A100-SXM4-80GB": 312e12}
     names |= {"NVIDIA L40S": 362e12, "NVIDIA L4": 121e12, "NVIDIA A10G": 70e12, "Some New Card": None}
@@ -37,6 +69,7 @@ def test_every_known_gpu_is_found_by_its_full_name_and_an_unknown_one_says_unkno
     for name, rate in names.items():
         monkeypatch.setattr(hardware, "device_name", lambda device, name=name: name)
         assert hardware.peak_flops(torch.device("cuda")) == rate, name
+        assert hardware.peak_flops(torch.device("cuda"), "fp32") is None, "data sheets tell of half precision"
 
 
 def test_the_matmul_rate_is_measured():

@@ -47,8 +47,7 @@ def choose_device(wanted: str = "auto") -> torch.device:
     import torch
 
     if wanted == "auto":
-        kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-        return torch.device(kind)
+        wanted = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(wanted)
     except RuntimeError as error:
@@ -60,7 +59,18 @@ def choose_device(wanted: str = "auto") -> torch.device:
     }
     if not present.get(device.type, False):
         raise UserError(f"the device {wanted!r} is not on this machine", way_out="gpt2lab doctor shows what is here")
+    if device.type == "cuda":
+        _set_up_cuda()
     return device
+
+
+def _set_up_cuda() -> None:
+    """What counts from the first product on. cuDNN's attention makes a plan for each new shape, and with a mask its
+    gradients may be NaN (pytorch#196678); a training of blocks takes it where it is good."""
+    import torch
+
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # or no later training can be deterministic
+    torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 def choose_precision(wanted: Precision, device: torch.device) -> Literal["fp32", "bf16", "fp16"]:
@@ -124,7 +134,17 @@ def memory() -> int:
 def device_memory(device: torch.device) -> int:
     import torch
 
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory()
     return torch.cuda.get_device_properties(device).total_memory if device.type == "cuda" else memory()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """PyTorch has a name for a GPU's; for others only a text, and on Windows another one."""
+    import torch
+
+    texts = ("can't allocate memory", "not enough memory", "MPS backend out of memory")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(text in str(error) for text in texts)
 
 
 def device_name(device: torch.device) -> str:
@@ -135,9 +155,9 @@ def device_name(device: torch.device) -> str:
     return f"{cpu_name()}, {counted(cores(), 'core')}" if device.type == "cpu" else cpu_name()
 
 
-def peak_flops(device: torch.device) -> float | None:
-    """A known GPU's data-sheet rate; None where we know none, and measuring is the honest way."""
-    if device.type != "cuda":
+def peak_flops(device: torch.device, precision: str = "bf16") -> float | None:
+    """A known GPU's data-sheet rate in half precision; None where we know none, and measuring is the honest way."""
+    if device.type != "cuda" or precision == "fp32":
         return None
     name = device_name(device)
     if "Laptop" in name:  # a smaller chip under the same name
@@ -164,6 +184,16 @@ def matmul_rate(device: torch.device, precision: str = "fp32", seconds: float = 
         synchronise(device)
         times.append(time.perf_counter() - start)
     return 2 * size**3 / sorted(times)[len(times) // 2]
+
+
+def give_back_memory(device: torch.device) -> None:
+    """What PyTorch keeps of a GPU's memory for later."""
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
 
 
 def synchronise(device: torch.device) -> None:

@@ -94,8 +94,18 @@ def _packed(layer: nn.Module, dtype: torch.dtype, *, gelu: bool = False) -> Any:
 
 def _cast(model: GPT2, dtype: torch.dtype, precision: Precision) -> Weights:
     transformer = _sharing(model.transformer, dtype).eval()
-    real = model.lm_head.weight[: model.config.vocabulary].detach().to(dtype)
-    return Weights(transformer, lambda x: nn.functional.linear(x, real).float(), dtype, precision)
+    return Weights(transformer, _Head(model.lm_head.weight[: model.config.vocabulary], dtype), dtype, precision)
+
+
+class _Head(nn.Module):
+    """A compiled graph reads a module's weight where it lies; a closure's tensor it would copy at every step."""
+
+    def __init__(self, weight: Tensor, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight.detach().to(dtype), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.linear(x, self.weight).float()
 
 
 def _sharing(transformer: Transformer, dtype: torch.dtype) -> Transformer:

@@ -61,7 +61,7 @@ def candidates(logits_BV: Tensor, settings: SamplingSettings) -> tuple[Tensor, T
         logits_BK, ids_BK = _reaching(logits_BV, settings.top_p, total_B1)
     if settings.top_p < 1 and total_B1 is not None:
         p_BK = (logits_BK - total_B1).exp()
-        dropped = p_BK.cumsum(-1) - p_BK >= settings.top_p
+        dropped = _cumulated(p_BK) - p_BK >= settings.top_p
         dropped[:, 0] = False
         logits_BK = logits_BK.masked_fill(dropped, -math.inf)
     if settings.min_p > 0:
@@ -74,6 +74,13 @@ def _total(logits: Tensor) -> Tensor:
     """What shares are shares of, as a logarithm; MPS has no double precision."""
     exact = torch.float32 if logits.device.type == "mps" else torch.float64
     return logits.to(exact).logsumexp(-1, keepdim=True)
+
+
+def _cumulated(p_BK: Tensor) -> Tensor:
+    """A GPU refuses to, where algorithms must be deterministic, as in a probe of such a training."""
+    if p_BK.device.type == "cuda" and torch.are_deterministic_algorithms_enabled():
+        return p_BK.cpu().cumsum(-1).to(p_BK.device)
+    return p_BK.cumsum(-1)
 
 
 def _likeliest(logits_BV: Tensor, count: int) -> tuple[Tensor, Tensor]:

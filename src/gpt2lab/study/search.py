@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from gpt2lab.core import console, files, lines, lock
+from gpt2lab.core import console, files, hardware, lines, lock
 from gpt2lab.core import settings as strict
 from gpt2lab.core.errors import UserError
 from gpt2lab.model.config import GPT2Config
@@ -257,7 +255,7 @@ def _train(settings: TuneSettings, run: Path, before: Sequence[Trial], how: Sear
         console.warn(str(error))
         return "diverged" if _came_to_nothing(run, settings.train.watch) else "refused"
     except (RuntimeError, MemoryError) as error:
-        if not _is_out_of_memory(error):
+        if not hardware.is_out_of_memory(error):
             raise
         return "out of memory"
     return "finished" if _looks(run, settings.train.watch) else "diverged"
@@ -267,12 +265,6 @@ def _came_to_nothing(run: Path, watched: str) -> bool:
     """Whether the last that a training has said is no number: a short one ends before it is given up."""
     *_, last = [{}, *lines.read(run / "metrics.jsonl")]
     return None in (last.get("loss", 0.0), last.get(watched, 0.0))
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """PyTorch has a name for a GPU's; for a CPU's only a text, on Windows another one."""
-    texts = ("can't allocate memory", "not enough memory")
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(text in str(error) for text in texts)
 
 
 def _hopeless(

@@ -21,7 +21,7 @@ from gpt2lab.study.run_folder import Intent
 from gpt2lab.study.settings import AnySettings
 from gpt2lab.text import inspection
 from gpt2lab.text.batches import Mixture, are_blocks
-from gpt2lab.train import attention_kernels, groups, loop, memory, processes, randomness, signals, trial
+from gpt2lab.train import groups, loop, memory, processes, randomness, signals, trial
 from gpt2lab.train.plan import Plan, batch_rows, limits
 from gpt2lab.train.processes import Team
 
@@ -97,10 +97,10 @@ def _team(settings: AnySettings) -> Iterator[tuple[Team, torch.device]]:
     if not team.leads:
         console.configure("quiet")
     try:
-        with attention_kernels.chosen(device, settings.train.deterministic):
-            yield team, device
+        yield team, device
     finally:
         processes.leave()
+        randomness.be_deterministic(False)
 
 
 @contextlib.contextmanager
@@ -155,7 +155,7 @@ def _plan(settings: AnySettings, job: Job, model: nn.Module, device: torch.devic
         if job.task.unit == "tokens" and all(p.requires_grad for p in model.parameters())
         else 0
     )
-    peak = (hardware.peak_flops(device) or hardware.matmul_rate(device, precision)) if work else None
+    peak = (hardware.peak_flops(device, precision) or hardware.matmul_rate(device, precision)) if work else None
     return Plan(
         train,
         device,

@@ -213,7 +213,8 @@ class _Loop:
         if reading.skipped:
             record["overflowed" if reading.overflowed else "skipped"] = True
         self.bad_in_a_row = self.bad_in_a_row + 1 if reading.skipped else 0
-        self.model.eval()
+        if looks:
+            self.model.eval()
         for probe in looks:
             record |= probe(self.model, reading.step)
         self.stopping = self.stopping or reading.stop

@@ -54,9 +54,10 @@ def needed(
     kind: str,
     packed: int = 0,
 ) -> int:
-    chunk = 3 * int(CHUNK_BYTES.get(kind, CHUNK_BYTES["cuda"]))
+    chunk = min(CHUNK_BYTES.get(kind, CHUNK_BYTES["cuda"]), 4 * tokens * config.vocabulary)
+    head = 0 if config.labels else 3 * int(chunk)
     state = of_state(config, trainable, settings, precision, packed)
-    passing = of_activations(config, tokens, settings, precision, kind) + chunk
+    passing = of_activations(config, tokens, settings, precision, kind) + head
     before_packing = 4 * parameter_count(config) if packed and kind == "cpu" else 0
     return max(before_packing, state + max(passing, of_saving(trainable, settings, kind)))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 
 import torch
 
@@ -24,7 +23,5 @@ def seed_torch(seed: int, step: int, purpose: str) -> None:
 
 def be_deterministic(wanted: bool) -> None:
     """The same kernels in the same order every time; memory that nobody has written to is not worth filling."""
-    if wanted:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS asks for
     torch.use_deterministic_algorithms(wanted)
     setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010 – made by the module itself

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from functools import cached_property
@@ -10,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gpt2lab.core import console
+from gpt2lab.core import console, hardware
 from gpt2lab.text.batches import Batch
-from gpt2lab.train import feed
+from gpt2lab.train import attention_kernels, feed
 from gpt2lab.train.feed import Cut, Inputs, is_gpu
 from gpt2lab.train.plan import Plan, Unit
 from gpt2lab.train.processes import Team
@@ -110,14 +111,20 @@ class Stepper:
     def _gradient(self, batch: Cut, step: int) -> Tensor:
         while True:
             try:
-                return self._accumulate(batch, step)
-            except torch.OutOfMemoryError:
-                if self.micro_batch == 1:
+                with self._attention(batch):
+                    return self._accumulate(batch, step)
+            except RuntimeError as error:
+                if self.micro_batch == 1 or not hardware.is_out_of_memory(error):
                     raise
             self.state.masters.forget_gradients()
             self.micro_batch = -(-self.micro_batch // 2)
-            torch.cuda.empty_cache()
-            console.warn(f"out of GPU memory: micro-batches of {self.micro_batch} rows from here on, the same update")
+            hardware.give_back_memory(self.plan.device)
+            console.warn(f"out of memory: micro-batches of {self.micro_batch} rows from here on, the same update")
+
+    def _attention(self, batch: Cut) -> attention_kernels.Chosen:
+        if batch.batch.documents is not None:
+            return contextlib.nullcontext()
+        return attention_kernels.for_blocks(self.plan.device, self.model, self.plan.settings.deterministic)
 
     def _accumulate(self, batch: Cut, step: int) -> Tensor:
         plan = self.plan
