@@ -180,9 +180,8 @@ def losses_of(name: str, shape: Shape, device: str, base: Path) -> Iterator[floa
 
 def ours(shape: Shape, device_name: str, base: Path, method: str, precision: str, more: list[str]) -> Iterator[float]:
     import numpy as np
-    import torch
 
-    from gpt2lab.core import own_memory
+    from gpt2lab.core import hardware, own_memory
     from gpt2lab.model.reading import read_model
     from gpt2lab.study import methods
     from gpt2lab.study.settings import TuneDataSettings, TuneSettings, TuneTrainSettings
@@ -198,7 +197,7 @@ def ours(shape: Shape, device_name: str, base: Path, method: str, precision: str
     from gpt2lab.train.state import State
     from gpt2lab.train.step import Stepper
 
-    device = torch.device(device_name)
+    device = hardware.choose_device(device_name)
     own_memory.keep_pages()
     be_deterministic(device.type == "cpu")
     train = TuneTrainSettings(

@@ -80,9 +80,8 @@ def steps_of(name: str, shape: Shape, device: str) -> Iterator[None]:
 
 def ours(shape: Shape, device_name: str, precision: str, compiled: bool) -> Iterator[None]:
     import numpy as np
-    import torch
 
-    from gpt2lab.core import own_memory
+    from gpt2lab.core import hardware, own_memory
     from gpt2lab.model.config import GPT2Config
     from gpt2lab.model.gpt2 import GPT2, build, initialise
     from gpt2lab.text.batches import Batch
@@ -95,7 +94,7 @@ def ours(shape: Shape, device_name: str, precision: str, compiled: bool) -> Iter
     from gpt2lab.train.state import State
     from gpt2lab.train.step import Stepper
 
-    device = torch.device(device_name)
+    device = hardware.choose_device(device_name)
     own_memory.keep_pages()
     be_deterministic(device.type == "cpu")
     config = GPT2Config(shape.layers, shape.heads, shape.width, shape.context, shape.vocabulary).with_dropout(0.0)

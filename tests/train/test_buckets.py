@@ -1,9 +1,11 @@
 """Gradients travel between processes in few large messages, each in one of them, in the same order every time."""
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpt2lab.core.errors import UserError
 from gpt2lab.train import processes
 
 SIZES = st.lists(st.tuples(st.integers(0, 40), st.sampled_from([torch.float32, torch.float64])), max_size=30)
@@ -29,3 +31,14 @@ def test_the_gradients_of_124m_weights_take_few_messages():
     with torch.device("meta"):
         tensors = [torch.empty(shape) for shape in widths]
     assert len(list(processes.buckets(tensors))) <= 20
+
+
+def test_one_of_several_that_does_not_know_its_gpu_says_so(monkeypatch):
+    """All would take the first one."""
+    for name, value in (("WORLD_SIZE", "2"), ("RANK", "1")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    with pytest.raises(UserError, match="which GPU is its own"):
+        processes.own_device(torch.device("cuda"))
+    assert processes.own_device(torch.device("cuda:1")).index == 1
+    assert processes.own_device(torch.device("cpu")).type == "cpu"

@@ -2,14 +2,19 @@
 
 import contextlib
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from gpt2lab.text.batches import Batch
+from gpt2lab.model import prompt
+from gpt2lab.model.settings import PromptSettings
+from gpt2lab.text.batches import UNSCORED, Batch
 from gpt2lab.train import feed
 from gpt2lab.train.feed import ahead, is_gpu
+from gpt2lab.train.objectives import classification, language_modelling
+from models import TINY, classifier, language_model
 
 
 def made(number):
@@ -80,3 +85,37 @@ def test_a_cut_batch_holds_every_row_once_and_in_order():
     assert [len(part.ids) for part in parts] == [3, 3, 1]
     assert np.array_equal(torch.cat([part.ids for part in parts]).numpy(), ids)
     assert np.array_equal(torch.cat([part.targets for part in parts]).numpy(), ids + 1)
+
+
+def documents(*lengths):
+    longest = max(lengths)
+    numbers = np.array([[0] * length + [-1] * (longest - length) for length in lengths])
+    ids = np.where(numbers == 0, np.arange(numbers.size).reshape(numbers.shape) % 50, 0)
+    return ids, np.where(numbers == 0, ids, UNSCORED), numbers
+
+
+def test_but_on_a_cpu_padding_on_the_right_needs_no_mask():
+    """Nobody looks there; and a mask keeps a GPU from its fastest attention."""
+    (part,) = feed.cut(Batch(*documents(3, 5, 2)), 3, torch.device("cpu")).parts
+    assert part.to(torch.device("cpu")).mask is not None
+    assert part.to(torch.device("meta")).mask is None
+    ids, targets, numbers = documents(4, 4)
+    numbers[:, 2:] = 1
+    (packed,) = feed.cut(Batch(ids, targets, numbers), 2, torch.device("cpu")).parts
+    assert packed.to(torch.device("meta")).mask.shape == (2, 4, 4)
+
+
+@pytest.mark.parametrize("soft", [0, 3])
+@pytest.mark.parametrize("kind", ["text", "labels"])
+def test_without_a_mask_the_loss_is_the_same(kind, soft):
+    labels = np.array([0, 2, 1]) if kind == "labels" else None
+    config = TINY.with_dropout(0.0)
+    model = classifier(replace(config, labels=("a", "b", "c"))) if kind == "labels" else language_model(config)
+    if soft:
+        prompt.add(model, PromptSettings(tokens=soft), 1, np.array([], np.int64))
+    objective = classification if kind == "labels" else language_modelling
+    (part,) = feed.cut(Batch(*documents(3, 6, 2), labels), 3, torch.device("cpu")).parts
+    inputs = part.to(torch.device("cpu"))
+    expected = objective(model, inputs)
+    torch.testing.assert_close(objective(model, replace(inputs, mask=None)), expected)
+    torch.testing.assert_close(objective(model, replace(inputs, last=None)), expected)

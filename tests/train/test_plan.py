@@ -24,6 +24,11 @@ def test_the_first_limit_to_come_ends_the_run():
     assert limits(settings, rows=20, rows_a_step=8, block=16) == {"steps": 100, "tokens": 10, "epochs": 8}
 
 
+def test_the_only_step_of_a_training_moves_something():
+    for kind in ("cosine", "linear", "polynomial", "wsd", "constant"):
+        assert schedule.rate(0, 1, TrainSettings(steps=1, schedule=kind, floor=0, warmup=0.05)) == 1
+
+
 def test_a_run_without_an_end_is_refused():
     with pytest.raises(UserError, match="how long"):
         limits(TrainSettings(), 10, 1, 1)

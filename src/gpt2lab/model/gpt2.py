@@ -185,13 +185,16 @@ class GPT2Classifier(nn.Module):
         """The most tokens of text at once."""
         return self.transformer.window
 
-    def forward(self, ids_BT: Tensor, mask_BT: Tensor | None = None) -> Tensor:
+    def forward(self, ids_BT: Tensor, mask_BT: Tensor | None = None, last_B: Tensor | None = None) -> Tensor:
+        """Texts that stand on the left need no mask where it is known where they end, of all places flat."""
+        if last_B is not None:
+            return self.score(self.transformer(ids_BT, mask_BT, wanted_N=last_B))
         rows, length = ids_BT.shape
-        last_B = torch.full((rows,), length - 1, device=ids_BT.device)
+        place_B = torch.full((rows,), length - 1, device=ids_BT.device)
         if mask_BT is not None:
             places = torch.arange(length, device=ids_BT.device)
-            last_B = torch.where(mask_BT.bool(), places, -1).amax(dim=1).clamp(min=0)
-        wanted_B = last_B + length * torch.arange(rows, device=ids_BT.device)
+            place_B = torch.where(mask_BT.bool(), places, -1).amax(dim=1).clamp(min=0)
+        wanted_B = place_B + length * torch.arange(rows, device=ids_BT.device)
         return self.score(self.transformer(ids_BT, mask_BT, wanted_N=wanted_B))
 
 

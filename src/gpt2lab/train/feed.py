@@ -28,6 +28,7 @@ class Inputs:
     positions: Tensor | None = None
     labels: Tensor | None = None
     wanted: Tensor | None = None  # the places that go through the head, of all of them flat; all where it is None
+    last: Tensor | None = None  # of labelled texts: where each ends, of all places flat
 
 
 @dataclass(frozen=True)
@@ -40,17 +41,18 @@ class Part:
     positions: Tensor | None  # where several documents share a row
     labels: Tensor | None
     wanted: Tensor | None
+    last: Tensor | None
 
     def to(self, device: torch.device) -> Inputs:
         ids, targets, labels = _sent(self.ids, device), _sent(self.targets, device), _sent(self.labels, device)
         documents, positions = _sent(self.documents, device), _sent(self.positions, device)
-        wanted = _sent(self.wanted, device)
-        if documents is None:
-            return Inputs(ids, targets, labels=labels, wanted=wanted)
-        if positions is None:
-            return Inputs(ids, targets, documents >= 0, labels=labels, wanted=wanted)
-        together = (documents[:, :, None] == documents[:, None, :]) & (documents >= 0)[:, None, :]
-        return Inputs(ids, targets, together, positions, labels, wanted)
+        wanted, last = _sent(self.wanted, device), _sent(self.last, device)
+        mask = None
+        if documents is not None and positions is not None:
+            mask = (documents[:, :, None] == documents[:, None, :]) & (documents >= 0)[:, None, :]
+        elif documents is not None and device.type == "cpu":
+            mask = documents >= 0  # padding is left out there; elsewhere it stands on the right, where nobody looks
+        return Inputs(ids, targets, mask, positions, labels, wanted, last)
 
 
 @dataclass(frozen=True)
@@ -105,11 +107,18 @@ def _part(batch: Batch, device: torch.device, dense: bool) -> Part:
     # Found here: a GPU that looked for them would have to be waited for.
     places = np.flatnonzero(batch.targets != UNSCORED)
     wanted = None if dense or len(places) == batch.targets.size else _held(places, device)
+    last = None if batch.labels is None else _held(_last(batch), device)
     if batch.documents is None or (batch.documents == 0).all():
-        return Part(ids, targets, None, None, labels, wanted)
+        return Part(ids, targets, None, None, labels, wanted, last)
     several = batch.documents.max() > 0
     positions = _held(_positions(batch.documents), device) if several else None
-    return Part(ids, targets, _held(batch.documents, device), positions, labels, wanted)
+    return Part(ids, targets, _held(batch.documents, device), positions, labels, wanted, last)
+
+
+def _last(batch: Batch) -> NDArray[np.int64]:
+    rows, length = batch.ids.shape
+    lengths = np.full(rows, length) if batch.documents is None else (batch.documents >= 0).sum(axis=1)
+    return np.arange(rows) * length + np.maximum(lengths, 1) - 1
 
 
 def _positions(documents: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -28,7 +28,7 @@ def language_modelling(model: GPT2, inputs: Inputs) -> Tensor:
 
 def classification(model: GPT2Classifier, inputs: Inputs) -> Tensor:
     assert inputs.labels is not None
-    return F.cross_entropy(model(inputs.ids, inputs.mask).float(), inputs.labels, reduction="sum")
+    return F.cross_entropy(model(inputs.ids, inputs.mask, inputs.last).float(), inputs.labels, reduction="sum")
 
 
 def token_losses(

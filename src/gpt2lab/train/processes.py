@@ -153,6 +153,12 @@ def own_device(wanted: torch.device) -> torch.device:
         if own >= count:
             raise UserError(f"there are {count} GPUs here, and this is process {own + 1}", way_out="fewer processes")
         return torch.device("cuda", own)
+    if wanted.type == "cuda" and wanted.index is None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError(
+            "this process is one of several and does not know which GPU is its own",
+            place="LOCAL_RANK in the environment",
+            way_out="start them with --processes N or torchrun, or give each --device cuda:N",
+        )
     return wanted
 
 

@@ -12,6 +12,8 @@ def rate(step: int, steps: int, settings: TrainSettings) -> float:
     warmup = warmup_steps(steps, settings)
     if step < warmup:
         return (step + 1) / warmup
+    if steps == 1:
+        return 1.0  # the last step is the only one, and would change nothing
     left = steps - 1 - step
     return settings.floor + (1 - settings.floor) * _height(left, steps - 1 - warmup, steps, settings)
 

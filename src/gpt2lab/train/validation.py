@@ -62,7 +62,7 @@ class ValidateLabels:
         for rows in _groups(own, 64):
             for inputs in micro_batches(self.held_out.batch(rows), 16, device):
                 assert inputs.labels is not None
-                logits = model(inputs.ids, inputs.mask).float()
+                logits = model(inputs.ids, inputs.mask, inputs.last).float()
                 loss = torch.nn.functional.cross_entropy(logits, inputs.labels, reduction="sum")
                 right = (logits.argmax(-1) == inputs.labels).sum()
                 sums += torch.tensor([loss.item(), right.item(), len(logits)], dtype=torch.float64)
