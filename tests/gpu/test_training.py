@@ -16,6 +16,7 @@ from gpt2lab.model.gpt2 import GPT2, build, initialise
 from gpt2lab.model.reading import read_model
 from gpt2lab.text.batches import Blocks
 from gpt2lab.train import feed, loop, randomness
+from gpt2lab.train.cross_entropy import summed_nll
 from gpt2lab.train.objectives import language_modelling
 from gpt2lab.train.plan import Plan
 from gpt2lab.train.settings import TrainSettings
@@ -91,6 +92,18 @@ def test_what_is_made_again_on_the_way_back_changes_no_gradient(monkeypatch):
         model.zero_grad()
     for ours, theirs in zip(*found):
         torch.testing.assert_close(ours, theirs, rtol=0.05, atol=1e-4)
+
+
+def test_a_heads_gradient_in_fp16_may_be_larger_than_fp16_holds():
+    """Every target alike, one hidden dimension large: as many trained models have it."""
+    x = torch.full((4096, 64), 0.01, device="cuda")
+    x[:, 0] = 60
+    weight = torch.zeros(500, 64, device="cuda", requires_grad=True)
+    targets = torch.zeros(4096, dtype=torch.long, device="cuda")
+    with torch.autocast("cuda", torch.float16):
+        loss = summed_nll(x, weight, None, targets)
+    loss.backward()
+    assert weight.grad[0, 0].item() == pytest.approx(-4096 * 60, rel=0.01)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])

@@ -92,5 +92,7 @@ def _chunk(x_NC: Tensor, weight: Tensor, bias: Tensor | None, targets_N1: Tensor
 def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
     if total.dtype == left.dtype:
         total.addmm_(left, right)
+    elif left.dtype == torch.float16 and left.device.type == "cuda" and not torch.compiler.is_compiling():
+        total += torch.mm(left, right, out_dtype=total.dtype)  # a sum over many targets alike may not fit into fp16
     else:
         total += left @ right
