@@ -62,6 +62,16 @@ def test_every_form_gives_the_same_stream_without_a_copy(tmp_path, shards, token
     assert inspection.statistics(train, corpus.vocabulary)["documents"] == len(TEXTS)
 
 
+def test_prepared_again_it_is_found_finished(tmp_path, shards, tokenizer, capsys):
+    np.save(shards / "edu_train_000001.npy", STREAM)
+    np.save(shards / "edu_val_000000.npy", STREAM)
+    for _ in range(2):
+        prepare(str(shards), tmp_path / "corpus", tokenizer, PrepareSettings())
+    said = capsys.readouterr()
+    assert "already prepared" in said.out
+    assert "warning" not in said.err
+
+
 def test_an_end_of_text_after_each_document_is_understood_too(tmp_path, shards, tokenizer):
     """nanoGPT's own data puts it there."""
     np.roll(STREAM, -1).tofile(shards / "train.bin")

@@ -19,6 +19,7 @@ from gpt2lab.text.hub_data import SplitName
 from gpt2lab.text.hub_data import split_of as split_of_name
 from gpt2lab.text.tokenizer import Tokenizer
 
+MADE_ELSEWHERE = "token shards made elsewhere"
 LLMC_MAGIC = 20240520
 LLMC_HEADER = 256  # int32s
 
@@ -59,13 +60,17 @@ def adopt(shards: list[Path], out: Path, tokenizer: Tokenizer, wanted: dict[str,
     return Corpus(out, manifest)
 
 
+def is_adopted(manifest: dict[str, Any]) -> bool:
+    return manifest["source"]["data"] == MADE_ELSEWHERE
+
+
 def split_of(path: Path) -> SplitName:
     return split_of_name(path.name) or "train"
 
 
 def describe(shards: list[Path]) -> dict[str, Any]:
     return {
-        "data": "token shards made elsewhere",
+        "data": MADE_ELSEWHERE,
         "files": {path.name: {"bytes": path.stat().st_size} for path in shards},
     }
 
