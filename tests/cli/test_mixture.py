@@ -69,7 +69,20 @@ def test_done_twice_it_says_so_and_with_other_weights_it_is_refused(mixed, place
     assert prepare(place, "prepare.weights=3,1") == 0
     assert "already prepared" in capsys.readouterr().out
     assert prepare(place, "prepare.weights=1,1") == 2
-    assert "another corpus is here" in capsys.readouterr().err
+    assert "another corpus is here: weights: [3.0, 1.0] there, [1.0, 1.0] asked for" in capsys.readouterr().err
+
+
+def test_other_columns_and_a_changed_source_make_another_mixture(tmp_path, capsys):
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("title,body\n" + "".join(f"Title {n},The body {n}\n" for n in range(200)))
+    sources = [tmp_path / "a.csv", tmp_path / "b.csv", "--out", tmp_path / "mixed", "--tokenizer", "own"]
+    settings = ["prepare.vocabulary=300", "prepare.weights=1,1"]
+    assert gpt2lab("prepare", *sources, *settings, "data.text=title") == 0
+    assert gpt2lab("prepare", *sources, *settings, "data.text=body") == 2
+    assert "another corpus is here: columns.text: ['title'] there, ['body'] asked for\n" in capsys.readouterr().err
+    (tmp_path / "b.csv").write_text("title,body\nAnother title,Another body\n")
+    assert gpt2lab("prepare", *sources, *settings, "data.text=title") == 2
+    assert "another corpus is here: 1 of 1 file changed: b.csv\n" in capsys.readouterr().err
 
 
 def test_weights_must_be_as_many_as_sources(place, capsys):

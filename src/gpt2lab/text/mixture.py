@@ -10,9 +10,10 @@ from typing import Any
 
 from gpt2lab.core import console, files, lock
 from gpt2lab.core.errors import UserError
+from gpt2lab.text.changes import changes
 from gpt2lab.text.corpus import FORMAT, Corpus, is_corpus, open_corpus
-from gpt2lab.text.prepare import TRAINED, prepare
-from gpt2lab.text.settings import PrepareSettings
+from gpt2lab.text.prepare import TRAINED, another, describe, prepare
+from gpt2lab.text.settings import ColumnSettings, PrepareSettings
 
 
 def prepare_mixture(
@@ -26,13 +27,17 @@ def prepare_mixture(
             way_out=f"for instance prepare.weights={','.join(['1'] * len(data))}",
         )
     wanted = {"data": list(data), "tokenizer": tokenizer, **settings.as_dict()}
+
+    def finished() -> Corpus:
+        return _finished(out, wanted, options.get("columns"), options.get("local"))
+
     if is_corpus(out):
-        return _finished(out, wanted)
+        return finished()
     staging = out.parent / f".{out.name}.mixing"
     names = [f"{number}-{_plain(address)}" for number, address in enumerate(data)]
     with lock.locked(out.parent / f".{out.name}.lock", wait):
         if is_corpus(out):
-            return _finished(out, wanted)
+            return finished()
         for name, address in zip(names, data):
             console.say(f"source: {address}")
             prepare(address, staging / "sources" / name, tokenizer, settings, **options)
@@ -56,10 +61,14 @@ def _manifest(first: Corpus, names: list[str], weights: tuple[float, ...], wante
     }
 
 
-def _finished(out: Path, wanted: dict[str, Any]) -> Corpus:
+def _finished(out: Path, wanted: dict[str, Any], columns: ColumnSettings | None, local: Path | None) -> Corpus:
     corpus = open_corpus(out)
-    if corpus.manifest["settings"] != wanted:
-        raise UserError("another corpus is here", place=out, way_out="choose another --out, or remove this one")
+    changed = changes(corpus.manifest, {"settings": wanted})
+    if not changed:
+        for source, address in zip(corpus.sources, wanted["data"]):
+            changed += changes(source.manifest, {"source": describe(address, columns, local)})
+    if changed:
+        raise another("another corpus is here", list(dict.fromkeys(changed)), out)
     console.say(f"{out}: already prepared with these settings")
     return corpus
 

@@ -83,6 +83,19 @@ def staging_of(out: Path) -> Path:
     return out.parent / f".{out.name}.preparing"
 
 
+def describe(data: str, columns: ColumnSettings | None, local: Path | None) -> dict[str, Any]:
+    """What the source of a corpus is now."""
+    if shards := find_shards(data):
+        return describe_shards(shards)
+    return open_source(data, local, chosen_columns(columns or ColumnSettings())).describe()
+
+
+def another(what: str, changed: list[str], place: Path) -> UserError:
+    return UserError(
+        f"{what}: {'; '.join(changed)}", place=place, way_out=f"choose another --out, or remove {place} and go on"
+    )
+
+
 def _begin(
     staging: Path, wanted: dict[str, Any], source: Source, tokenizer: str, settings: PrepareSettings
 ) -> Tokenizer:
@@ -93,7 +106,7 @@ def _begin(
     if plan.is_file():
         changed = changes(files.read_json(plan), planned)
         if changed and any((staging / "parts").iterdir()):
-            raise _other("another preparation was interrupted here", changed, staging)
+            raise another("another preparation was interrupted here", changed, staging)
         if not changed:
             console.say(f"continuing an interrupted preparation: {staging}")
             return tokenizers.load(staging / "tokenizer")
@@ -218,16 +231,10 @@ def _put_together(
 def _finished(out: Path, wanted: dict[str, Any]) -> Corpus:
     corpus = open_corpus(out)
     if changed := changes(corpus.manifest, wanted):
-        raise _other("another corpus is here", changed, out)
+        raise another("another corpus is here", changed, out)
     console.say(f"{out}: already prepared with these settings")
     _say_what_is_missing(corpus)
     return corpus
-
-
-def _other(what: str, changed: list[str], place: Path) -> UserError:
-    return UserError(
-        f"{what}: {'; '.join(changed)}", place=place, way_out=f"choose another --out, or remove {place} and go on"
-    )
 
 
 def _say_what_is_missing(corpus: Corpus) -> None:
