@@ -62,6 +62,21 @@ def test_every_form_gives_the_same_stream_without_a_copy(tmp_path, shards, token
     assert inspection.statistics(train, corpus.vocabulary)["documents"] == len(TEXTS)
 
 
+@pytest.mark.parametrize("text", ["notes.txt", "inner/rows.jsonl"])
+def test_texts_and_shards_in_one_folder_are_refused_with_what_tells_them_apart(tmp_path, shards, tokenizer, text):
+    np.save(shards / "vectors.npy", STREAM)
+    (shards / text).parent.mkdir(exist_ok=True)
+    (shards / text).write_text("A text that must not vanish.")
+    with pytest.raises(UserError, match=f"texts and token shards lie here together: {text} and vectors.npy"):
+        prepare(str(shards), tmp_path / "corpus", tokenizer, PrepareSettings())
+
+
+def test_a_read_me_beside_shards_is_none_of_their_texts(tmp_path, shards, tokenizer):
+    np.save(shards / "train.npy", STREAM)
+    (shards / "README.md").write_text("How these shards were made.")
+    assert prepare(str(shards), tmp_path / "corpus", tokenizer, PrepareSettings()).splits == ["train"]
+
+
 def test_prepared_again_it_is_found_finished(tmp_path, shards, tokenizer, capsys):
     np.save(shards / "edu_train_000001.npy", STREAM)
     np.save(shards / "edu_val_000000.npy", STREAM)

@@ -610,6 +610,16 @@ def test_what_is_not_read_of_a_folder_is_said(tmp_path, capsys):
     assert capsys.readouterr().out == f"{tmp_path}: not read: 1 file of other kinds, such as picture.png\n"
 
 
+def test_a_data_card_beside_data_is_no_document(tmp_path, capsys):
+    (tmp_path / "README.md").write_text("---\nlicense: mit\n---\nAbout these rows.")
+    (tmp_path / "notes.md").write_text("A note.")
+    assert [path.name for path in find_files(str(tmp_path))] == ["README.md", "notes.md"]
+    (tmp_path / "rows.jsonl").write_text('{"text": "x"}')
+    capsys.readouterr()
+    assert [path.name for path in find_files(str(tmp_path))] == ["notes.md", "rows.jsonl"]
+    assert "not read: README.md, which tells of the data" in capsys.readouterr().out
+
+
 def test_semicolons_between_columns_are_named(tmp_path):
     with pytest.raises(UserError) as caught:
         read_file(tmp_path, "excel.csv", b"label;text\n1;a text\n", Columns())

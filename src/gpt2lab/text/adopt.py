@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from gpt2lab.core import console, files
 from gpt2lab.core.errors import UserError
 from gpt2lab.text.corpus import FORMAT, Corpus, open_shard, write_array
+from gpt2lab.text.formats import texts_inside
 from gpt2lab.text.hub_data import SplitName
 from gpt2lab.text.hub_data import split_of as split_of_name
 from gpt2lab.text.tokenizer import Tokenizer
@@ -29,9 +30,17 @@ def find_shards(data: str) -> list[Path]:
     folder = Path(data)
     if not folder.is_dir() or (folder / "corpus.json").is_file():
         return []
-    return sorted(
+    shards = sorted(
         path for path in folder.iterdir() if path.suffix in (".npy", ".bin") and not path.name.startswith(".")
     )
+    if shards and (texts := texts_inside(folder)):
+        raise UserError(
+            f"texts and token shards lie here together: {texts[0].relative_to(folder)} and {shards[0].name}",
+            place=folder,
+            way_out=f"name the texts alone, such as '{folder}/**/*{texts[0].suffix}', "
+            "or move the shards to a folder of their own",
+        )
+    return shards
 
 
 def adopt(shards: list[Path], out: Path, tokenizer: Tokenizer, wanted: dict[str, Any]) -> Corpus:

@@ -100,9 +100,11 @@ def find_files(data: str) -> list[Path]:
     """What a file's name, a folder or a glob stands for, sorted. Of a folder, the files with a known suffix."""
     path = Path(data).expanduser()
     if path.is_dir():
-        inside = [inner for inner in sorted(path.rglob("*")) if not (_is_hidden(inner, path) or inner.is_dir())]
+        inside = files_inside(path)
         found = [inner for inner in inside if _format(inner)]
         _say_what_is_not_read([inner for inner in inside if not _format(inner)], path)
+        if any(_format(inner) != ".md" for inner in found):
+            found = _without_card(found, path)
     elif path.exists() or path.is_symlink():
         found = [path]
     else:
@@ -114,6 +116,16 @@ def find_files(data: str) -> list[Path]:
     for file in found:
         format_of(file)
     return sorted(found)
+
+
+def files_inside(folder: Path) -> list[Path]:
+    """All but the hidden ones, sorted."""
+    return [inner for inner in sorted(folder.rglob("*")) if not (_is_hidden(inner, folder) or inner.is_dir())]
+
+
+def texts_inside(folder: Path) -> list[Path]:
+    """The files with a known suffix that stand there for their own sake."""
+    return [inner for inner in files_inside(folder) if _format(inner) and not _is_card(inner, folder)]
 
 
 def known_suffixes() -> str:
@@ -159,6 +171,17 @@ def _format(path: Path) -> str | None:
 
 def _is_hidden(path: Path, folder: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
+def _is_card(path: Path, folder: Path) -> bool:
+    """What tells of the data beside it, as folders from the Hub have it."""
+    return path.parent == folder and path.name.lower() == "readme.md"
+
+
+def _without_card(found: list[Path], folder: Path) -> list[Path]:
+    for card in (inner for inner in found if _is_card(inner, folder)):
+        console.say(f"{folder}: not read: {card.name}, which tells of the data")
+    return [inner for inner in found if not _is_card(inner, folder)]
 
 
 def _say_what_is_not_read(others: list[Path], folder: Path) -> None:
