@@ -23,6 +23,24 @@ def test_without_a_train_split_the_next_command_measures(tmp_path, capsys):
     assert f"next: gpt2lab evaluate MODEL --protocol perplexity/blocks --data {tmp_path / 'c'}" in printed.out
 
 
+@pytest.mark.parametrize("sources", [1, 2])
+def test_a_folder_that_holds_something_is_refused_before_any_work_and_an_empty_one_is_used(tmp_path, capsys, sources):
+    (tmp_path / "a.txt").write_text("Some words of a text.\n\nAnd more of them.\n" * 20)
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "mine.txt").write_text("something")
+    weights = ["prepare.weights=1,1"] if sources == 2 else []
+    line = ["prepare", *[tmp_path / "a.txt"] * sources, "--out", tmp_path / "c", *TINY, *weights]
+    assert gpt2lab(*line) == 2
+    printed = capsys.readouterr()
+    assert "the folder exists already" in printed.err
+    assert printed.out == ""
+    assert not list(tmp_path.glob(".c.*ing"))
+    (tmp_path / "c" / "mine.txt").unlink()
+    assert gpt2lab(*line) == 0
+    assert gpt2lab(*line) == 0
+    assert "already prepared" in capsys.readouterr().out
+
+
 def test_classes_are_shown(tmp_path, capsys):
     rows = [{"text": f"Text {number}.", "kind": "odd" if number % 2 else "even"} for number in range(200)]
     (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))

@@ -44,8 +44,16 @@ def test_a_failed_folder_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_empty_folder_may_be_there_already(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with files.new_folder(tmp_path / "folder") as beside:
+        (beside / "file").write_text("whole")
+    assert (tmp_path / "folder" / "file").read_text() == "whole"
+
+
 def test_an_existing_folder_is_never_written_over(tmp_path):
     (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file").write_text("someone's")
     with pytest.raises(UserError, match="exists already"), files.new_folder(tmp_path / "folder"):
         pass
 

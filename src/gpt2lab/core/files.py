@@ -84,9 +84,8 @@ def new_file(path: Path) -> Iterator[NewFile]:
 
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A folder that becomes `path` in one step, once the block has ended well. `path` must not exist yet."""
-    if path.exists():
-        raise UserError("the folder exists already", place=path, way_out="choose another place or remove it")
+    """A folder that becomes `path` in one step, once the block has ended well. At most an empty one may be there."""
+    refuse_taken(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path)
     beside = _beside(path)
@@ -103,6 +102,13 @@ def new_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
         raise
     flush_folder(path.parent)
+
+
+def refuse_taken(path: Path) -> None:
+    """A folder can be put where nothing is, or an empty folder."""
+    is_empty = path.is_dir() and not path.is_symlink() and not any(path.iterdir())
+    if path.exists() and not is_empty:
+        raise UserError("the folder exists already", place=path, way_out="choose another place or remove it")
 
 
 def rename(source: Path, target: Path) -> None:

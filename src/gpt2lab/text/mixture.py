@@ -38,6 +38,7 @@ def prepare_mixture(
     with lock.locked(out.parent / f".{out.name}.lock", wait):
         if is_corpus(out):
             return finished()
+        files.refuse_taken(out)
         for name, address in zip(names, data):
             console.say(f"source: {address}")
             prepare(address, staging / "sources" / name, tokenizer, settings, **options)

@@ -65,6 +65,7 @@ def prepare(
         if is_corpus(out):
             shutil.rmtree(staging, ignore_errors=True)
             return finished()
+        files.refuse_taken(out)
         if source is None:
             return adopt(shards, out, tokenizers.load(tokenizer), _wanted_shards(shards, tokenizer))
         count = workers or (hardware.cores() if (source.size or 0) > WORTH_PROCESSES else 1)
