@@ -1,6 +1,7 @@
 """Several sources in one corpus, mixed by weight, from the command line."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -83,6 +84,18 @@ def test_other_columns_and_a_changed_source_make_another_mixture(tmp_path, capsy
     (tmp_path / "b.csv").write_text("title,body\nAnother title,Another body\n")
     assert gpt2lab("prepare", *sources, *settings, "data.text=title") == 2
     assert "another corpus is here: 1 of 1 file changed: b.csv\n" in capsys.readouterr().err
+
+
+def test_another_tokenizer_in_its_folder_makes_another_mixture(mixed, place, tmp_path, capsys):
+    sources = [place / "red.jsonl", place / "blue.jsonl", "--out", tmp_path / "mixed", "prepare.weights=1,1"]
+    shutil.copytree(mixed / "tokenizer", tmp_path / "tokenizer")
+    assert gpt2lab("prepare", *sources, "--tokenizer", tmp_path / "tokenizer") == 0
+    (tmp_path / "more.txt").write_text("Quite other words. " * 500)
+    own = ["--tokenizer", "own", "prepare.vocabulary=300"]
+    assert gpt2lab("prepare", tmp_path / "more.txt", "--out", tmp_path / "c", *own) == 0
+    shutil.copytree(tmp_path / "c" / "tokenizer", tmp_path / "tokenizer", dirs_exist_ok=True)
+    assert gpt2lab("prepare", *sources, "--tokenizer", tmp_path / "tokenizer") == 2
+    assert "the tokenizer is another one than it was" in capsys.readouterr().err
 
 
 def test_weights_must_be_as_many_as_sources(place, capsys):

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gpt2lab.core.errors import UserError
 from gpt2lab.text import contamination
 from gpt2lab.text.prepare import prepare
 from gpt2lab.text.settings import PrepareSettings
@@ -99,3 +100,24 @@ def test_evaluation_rows_that_cannot_be_compared_are_said(tmp_path, capsys):
     warned = capsys.readouterr().err
     assert "1 document not compared" in warned
     assert "test.jsonl, row 2" in warned
+
+
+def test_an_evaluation_set_that_has_changed_is_compared_anew(tmp_path):
+    (tmp_path / "train.txt").write_text("Before. " + COPIED)
+    (tmp_path / "test.txt").write_text("Something else.")
+    settings = PrepareSettings(validation=0, contamination=(str(tmp_path / "test.txt"),), vocabulary=300)
+    prepare(str(tmp_path / "train.txt"), tmp_path / "c", "builtin", settings)
+    (tmp_path / "test.txt").write_text(COPIED)
+    with pytest.raises(UserError, match=f"another corpus is here: 1 of 1 file changed: {tmp_path / 'test.txt'}\n"):
+        prepare(str(tmp_path / "train.txt"), tmp_path / "c", "builtin", settings)
+
+
+def test_a_corpus_from_before_evaluation_sets_were_described_is_found_as_it_was(tmp_path, capsys):
+    (tmp_path / "train.txt").write_text("Before. " + COPIED)
+    (tmp_path / "test.txt").write_text(COPIED)
+    settings = PrepareSettings(validation=0, contamination=(str(tmp_path / "test.txt"),), vocabulary=300)
+    corpus = prepare(str(tmp_path / "train.txt"), tmp_path / "c", "builtin", settings)
+    older = {key: value for key, value in corpus.manifest.items() if key != "evaluation_sets"}
+    (tmp_path / "c" / "corpus.json").write_text(json.dumps(older))
+    prepare(str(tmp_path / "train.txt"), tmp_path / "c", "builtin", settings)
+    assert "already prepared" in capsys.readouterr().out

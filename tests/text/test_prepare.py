@@ -8,6 +8,7 @@ import pytest
 
 from gpt2lab.core.errors import UserError
 from gpt2lab.text import builtin, named, routing
+from gpt2lab.text import tokenizer as tokenizers
 from gpt2lab.text.corpus import open_corpus
 from gpt2lab.text.prepare import prepare
 from gpt2lab.text.settings import ColumnSettings, PrepareSettings
@@ -296,6 +297,18 @@ def test_the_same_call_again_finds_it_finished_and_another_names_the_difference(
     (tmp_path / "a.txt").write_text("Some other text.")
     with pytest.raises(UserError, match=r"another corpus is here: 1 of 1 file changed: a\.txt\n"):
         prepare(str(tmp_path / "a.txt"), tmp_path / "c", "builtin", settings)
+
+
+def test_a_tokenizer_whose_folder_has_changed_makes_another_corpus(tmp_path, docs):
+    folder = tmp_path / "tokenizer"
+    folder.mkdir()
+    small().save(folder)
+    source = rows(tmp_path / "a.jsonl", TEXTS)
+    prepare(source, tmp_path / "c", str(folder), PrepareSettings())
+    tokenizers.train(docs, 300).save(folder)
+    with pytest.raises(UserError, match="another corpus is here: the tokenizer is another one than it was\n"):
+        prepare(source, tmp_path / "c", str(folder), PrepareSettings())
+    assert open_corpus(tmp_path / "c").tokenizer().hash == small().hash
 
 
 def test_what_changed_in_a_folder_is_said_in_a_few_words(tmp_path, tokenizer):

@@ -12,7 +12,7 @@ from gpt2lab.core import console, files, lock
 from gpt2lab.core.errors import UserError
 from gpt2lab.text.changes import changes
 from gpt2lab.text.corpus import FORMAT, Corpus, is_corpus, open_corpus
-from gpt2lab.text.prepare import TRAINED, another, describe, prepare
+from gpt2lab.text.prepare import TRAINED, another, describe, describe_evaluation_sets, describe_tokenizer, prepare
 from gpt2lab.text.settings import ColumnSettings, PrepareSettings
 
 
@@ -64,10 +64,11 @@ def _manifest(first: Corpus, names: list[str], weights: tuple[float, ...], wante
 
 def _finished(out: Path, wanted: dict[str, Any], columns: ColumnSettings | None, local: Path | None) -> Corpus:
     corpus = open_corpus(out)
-    changed = changes(corpus.manifest, {"settings": wanted})
+    changed = changes(corpus.manifest, {"settings": wanted, **describe_tokenizer(wanted["tokenizer"])})
     if not changed:
+        compared = describe_evaluation_sets(wanted["contamination"])
         for source, address in zip(corpus.sources, wanted["data"]):
-            changed += changes(source.manifest, {"source": describe(address, columns, local)})
+            changed += changes(source.manifest, {"source": describe(address, columns, local), **compared})
     if changed:
         raise another("another corpus is here", list(dict.fromkeys(changed)), out)
     console.say(f"{out}: already prepared with these settings")

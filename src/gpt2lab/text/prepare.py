@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,10 +85,22 @@ def staging_of(out: Path) -> Path:
 
 
 def describe(data: str, columns: ColumnSettings | None, local: Path | None) -> dict[str, Any]:
-    """What the source of a corpus is now."""
+    """What the source of a corpus is now, as its manifest holds it."""
     if shards := find_shards(data):
         return describe_shards(shards)
     return open_source(data, local, chosen_columns(columns or ColumnSettings())).describe()
+
+
+def describe_tokenizer(name: str) -> dict[str, Any]:
+    """Of a folder, where another tokenizer may lie by now."""
+    is_folder = name not in TRAINED and Path(name).exists()
+    return {"tokenizer": {"hash": tokenizers.load(name).hash}} if is_folder else {}
+
+
+def describe_evaluation_sets(addresses: Sequence[str]) -> dict[str, Any]:
+    """What the texts are compared with; each counts as one file, whatever it is."""
+    found = {address: open_source(address, None, EVERY_TEXT).describe() for address in addresses}
+    return {"evaluation_sets": {"files": found}} if found else {}
 
 
 def another(what: str, changed: list[str], place: Path) -> UserError:
@@ -124,11 +136,13 @@ def _begin(
 
 
 def _wanted(source: Source, settings: PrepareSettings, tokenizer: str) -> dict[str, Any]:
-    return {"source": source.describe(), "settings": _relevant(settings, tokenizer)}
+    decided = {"source": source.describe(), "settings": _relevant(settings, tokenizer)}
+    return {**decided, **describe_evaluation_sets(settings.contamination), **describe_tokenizer(tokenizer)}
 
 
 def _wanted_shards(shards: list[Path], tokenizer: str) -> dict[str, Any]:
-    return {"source": describe_shards(shards), "settings": {"tokenizer": tokenizer}}
+    decided = {"source": describe_shards(shards), "settings": {"tokenizer": tokenizer}}
+    return {**decided, **describe_tokenizer(tokenizer)}
 
 
 def _relevant(settings: PrepareSettings, tokenizer: str) -> dict[str, Any]:
