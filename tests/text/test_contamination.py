@@ -121,3 +121,13 @@ def test_a_corpus_from_before_evaluation_sets_were_described_is_found_as_it_was(
     (tmp_path / "c" / "corpus.json").write_text(json.dumps(older))
     prepare(str(tmp_path / "train.txt"), tmp_path / "c", "builtin", settings)
     assert "already prepared" in capsys.readouterr().out
+
+
+def test_a_corpus_is_no_evaluation_set_and_its_text_is_named_instead(tmp_path):
+    (tmp_path / "test.txt").write_text(COPIED)
+    prepare(str(tmp_path / "test.txt"), tmp_path / "test", "builtin", PrepareSettings(validation=0, vocabulary=300))
+    settings = PrepareSettings(validation=0, contamination=(str(tmp_path / "test"),), vocabulary=300)
+    with pytest.raises(UserError, match="this is a corpus, and no text") as caught:
+        prepare(str(tmp_path / "test.txt"), tmp_path / "c", "builtin", settings)
+    assert "name the text that it was made from" in str(caught.value.way_out)
+    assert not (tmp_path / ".c.preparing").exists()

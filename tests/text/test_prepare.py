@@ -343,6 +343,32 @@ def test_data_that_is_not_there_is_named(tmp_path, tokenizer, name):
         prepare(name, tmp_path / "c", tokenizer, SMALL)
 
 
+def test_a_corpus_named_as_data_is_told_from_texts(tmp_path, tokenizer):
+    prepare(rows(tmp_path / "a.jsonl", TEXTS), tmp_path / "c", tokenizer, PrepareSettings())
+    with pytest.raises(UserError, match="this is a corpus, and no text") as caught:
+        prepare(str(tmp_path / "c"), tmp_path / "d", tokenizer, PrepareSettings())
+    assert f"gpt2lab pretrain --data {tmp_path / 'c'}" in str(caught.value.way_out)
+    assert "name the text that it was made from" in str(caught.value.way_out)
+
+
+def test_corpora_in_a_folder_of_texts_are_not_read_as_texts(tmp_path, tokenizer, capsys, monkeypatch):
+    """`prepare .` puts its own corpus there, and finds it the next time."""
+    (tmp_path / "notes.txt").write_text("A note.\n" * 50)
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        prepare(".", tmp_path / "corpus", tokenizer, PrepareSettings(validation=0))
+    said = capsys.readouterr().out
+    assert "already prepared" in said
+    assert "not read: the corpus in corpus" in said
+
+
+def test_a_file_of_ones_own_may_be_called_as_a_corpus_calls_its_manifest(tmp_path, tokenizer):
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "corpus.json").write_text(json.dumps([{"text": "A text."}]))
+    corpus = prepare(str(tmp_path / "texts"), tmp_path / "c", tokenizer, PrepareSettings(validation=0))
+    assert words(corpus, "train") == ["A text."]
+
+
 def test_routing_by_hash_follows_the_shares():
     hashes = np.random.default_rng(1).integers(0, 2**64, (5000, 2), dtype=np.uint64)
     routed = routing.by_hash(hashes, routing.borders_of(PrepareSettings(validation=0.2, test=0.1)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -31,6 +32,7 @@ FORMATS: dict[str, Callable[[File, Columns, int], Iterator[Part]]] = {
     ".arrow": arrow_files.arrow_parts,
 }
 COMPRESSED_INSIDE = (".parquet", ".arrow")
+MANIFEST = "corpus.json"
 HASHED_WHOLE = 256 << 20
 HASHED_PART = 1 << 20
 
@@ -100,8 +102,11 @@ def find_files(data: str) -> list[Path]:
     """What a file's name, a folder or a glob stands for, sorted. Of a folder, the files with a known suffix."""
     path = Path(data).expanduser()
     if path.is_dir():
-        inside = files_inside(path)
+        _refuse_corpus(path)
+        inside, corpora = _inside(path)
         found = [inner for inner in inside if _format(inner)]
+        for corpus in corpora:
+            console.say(f"{path}: not read: the corpus in {corpus.relative_to(path)}")
         _say_what_is_not_read([inner for inner in inside if not _format(inner)], path)
         if any(_format(inner) != ".md" for inner in found):
             found = _without_card(found, path)
@@ -118,14 +123,9 @@ def find_files(data: str) -> list[Path]:
     return sorted(found)
 
 
-def files_inside(folder: Path) -> list[Path]:
-    """All but the hidden ones, sorted."""
-    return [inner for inner in sorted(folder.rglob("*")) if not (_is_hidden(inner, folder) or inner.is_dir())]
-
-
 def texts_inside(folder: Path) -> list[Path]:
     """The files with a known suffix that stand there for their own sake."""
-    return [inner for inner in files_inside(folder) if _format(inner) and not _is_card(inner, folder)]
+    return [inner for inner in _inside(folder)[0] if _format(inner) and not _is_card(inner, folder)]
 
 
 def known_suffixes() -> str:
@@ -167,6 +167,29 @@ def _format(path: Path) -> str | None:
     suffix = (path.with_suffix("") if is_compressed(path) else path).suffix.lower()
     inside = is_compressed(path) and suffix in COMPRESSED_INSIDE
     return suffix if suffix in FORMATS and not inside else None
+
+
+def _inside(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The files that are neither hidden nor of a corpus, and the corpora, both sorted."""
+    found = [inner for inner in sorted(folder.rglob("*")) if not (_is_hidden(inner, folder) or inner.is_dir())]
+    corpora = {inner.parent for inner in found if inner.name == MANIFEST and _is_corpus(inner.parent)}
+    outermost = [corpus for corpus in sorted(corpora) if corpora.isdisjoint(corpus.parents)]
+    return [inner for inner in found if corpora.isdisjoint(inner.parents)], outermost
+
+
+def _is_corpus(folder: Path) -> bool:
+    """Texts may lie in a file of this name too."""
+    return (folder / MANIFEST).is_file() and (folder / "tokenizer").is_dir()
+
+
+def _refuse_corpus(folder: Path) -> None:
+    if _is_corpus(folder):
+        training = f"gpt2lab pretrain --data {shlex.quote(str(folder))} --out RUN"
+        raise UserError(
+            "this is a corpus, and no text: its documents are token ids already",
+            place=folder,
+            way_out=f"name the text that it was made from; or train on it: {training}",
+        )
 
 
 def _is_hidden(path: Path, folder: Path) -> bool:
