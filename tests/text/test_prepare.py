@@ -369,6 +369,32 @@ def test_a_file_of_ones_own_may_be_called_as_a_corpus_calls_its_manifest(tmp_pat
     assert words(corpus, "train") == ["A text."]
 
 
+def split_folder(folder, names):
+    for name, texts in names.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        rows(folder / name, texts)
+    return str(folder)
+
+
+def test_the_splits_of_a_downloaded_folder_stay_what_they_are(tmp_path, tokenizer, capsys):
+    files = {"train-00000-of-00001.jsonl": TEXTS[:150], "test-00000-of-00001.jsonl": TEXTS[150:300]}
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "README.md").write_text("---\nlicense: mit\n---\nA data card.")
+    corpus = prepare(split_folder(tmp_path / "set", files), tmp_path / "c", tokenizer, PrepareSettings())
+    assert words(corpus, "test") == TEXTS[150:300]
+    assert sorted(words(corpus, "train") + words(corpus, "validation")) == sorted(TEXTS[:150])
+    assert "split by the names of its files: 1 test, 1 train" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("other", ["notes.jsonl", "more-train.jsonl"])
+def test_files_that_are_not_all_named_for_a_split_are_split_as_ever(tmp_path, tokenizer, other):
+    files = {"train.jsonl": TEXTS[:150], other: TEXTS[150:300]}
+    if other == "notes.jsonl":
+        files["test.jsonl"] = TEXTS[300:]
+    corpus = prepare(split_folder(tmp_path / "set", files), tmp_path / "c", tokenizer, PrepareSettings())
+    assert set(corpus.splits) == {"train", "validation"}
+
+
 def test_routing_by_hash_follows_the_shares():
     hashes = np.random.default_rng(1).integers(0, 2**64, (5000, 2), dtype=np.uint64)
     routed = routing.by_hash(hashes, routing.borders_of(PrepareSettings(validation=0.2, test=0.1)))

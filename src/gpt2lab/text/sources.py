@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from gpt2lab.core import files
+from gpt2lab.core import console, files
 from gpt2lab.core.errors import UserError
 from gpt2lab.text import builtin, hub_data, named
 from gpt2lab.text.columns import DEFAULT, Columns
@@ -32,9 +33,22 @@ def open_source(data: str, local: Path | None, columns: Columns) -> Source:
             f"there is no data named {data!r}",
             way_out=files.like(Path(data)) or f"name a file, a folder, a glob, or one of: {_names()}",
         )
-    found = FileSource(find_files(data), columns, piece_bytes=PIECE_BYTES)
+    paths = find_files(data)
+    found = FileSource(paths, columns, _splits_by_name(paths, Path(data)), PIECE_BYTES)
     found.check()
     return found
+
+
+def _splits_by_name(paths: Sequence[Path], folder: Path) -> dict[Path, str] | None:
+    """Of a folder whose every file is named for its split, some for train and some to be held out; else of none."""
+    if not folder.expanduser().is_dir():
+        return None
+    named_for = {path: hub_data.split_of(path.relative_to(folder.expanduser()).as_posix()) for path in paths}
+    counts = Counter(named_for.values())
+    if None in counts or "train" not in counts or len(counts) == 1:
+        return None
+    console.say(f"{folder}: split by the names of its files: {', '.join(f'{n} {name}' for name, n in counts.items())}")
+    return {path: split for path, split in named_for.items() if split}
 
 
 def chosen_columns(settings: ColumnSettings) -> Columns:
