@@ -10,7 +10,7 @@ from gpt2lab.text import inspection
 from gpt2lab.text.adopt import split_of
 from gpt2lab.text.corpus import open_corpus
 from gpt2lab.text.prepare import prepare
-from gpt2lab.text.settings import PrepareSettings
+from gpt2lab.text.settings import ColumnSettings, PrepareSettings
 from vocabularies import small
 
 END = small().end_of_text
@@ -69,6 +69,35 @@ def test_texts_and_shards_in_one_folder_are_refused_with_what_tells_them_apart(t
     (shards / text).write_text("A text that must not vanish.")
     with pytest.raises(UserError, match=f"texts and token shards lie here together: {text} and vectors.npy"):
         prepare(str(shards), tmp_path / "corpus", tokenizer, PrepareSettings())
+
+
+def test_what_has_no_effect_on_shards_is_said_in_one_line(tmp_path, shards, tokenizer, capsys):
+    np.save(shards / "train.npy", STREAM)
+    np.save(shards / "val.npy", STREAM)
+    settings, columns = PrepareSettings(validation=0.2, deduplicate=True), ColumnSettings(text=("body",))
+    for _ in range(2):
+        prepare(str(shards), tmp_path / "corpus", tokenizer, settings, columns=columns, local=tmp_path)
+        assert capsys.readouterr().err.count("warning: ") == 1
+    prepare(str(shards), tmp_path / "other", tokenizer, settings, columns=columns, local=tmp_path)
+    said = capsys.readouterr().err
+    assert "without effect on shards" in said
+    assert ": prepare.validation, prepare.deduplicate, data.text, --from\n" in said
+
+
+def test_shards_without_validation_are_warned_of_as_other_corpora_are(tmp_path, shards, tokenizer, capsys):
+    np.save(shards / "train.npy", STREAM)
+    for _ in range(2):
+        prepare(str(shards), tmp_path / "corpus", tokenizer, PrepareSettings())
+        assert "there is no validation split: no shard is named for it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["builtin", "own"])
+def test_no_tokenizer_is_trained_for_shards(tmp_path, shards, name):
+    np.save(shards / "train.npy", STREAM)
+    with pytest.raises(UserError, match="have a tokenizer already") as caught:
+        prepare(str(shards), tmp_path / "corpus", name, PrepareSettings())
+    assert "--tokenizer FOLDER" in str(caught.value.way_out)
+    assert "builtin" not in str(caught.value.way_out)
 
 
 def test_a_read_me_beside_shards_is_none_of_their_texts(tmp_path, shards, tokenizer):

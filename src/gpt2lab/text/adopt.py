@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from gpt2lab.core import console, files
 from gpt2lab.core.errors import UserError
+from gpt2lab.core.settings import Settings
 from gpt2lab.text.corpus import FORMAT, Corpus, open_shard, write_array
 from gpt2lab.text.formats import texts_inside
 from gpt2lab.text.hub_data import SplitName
 from gpt2lab.text.hub_data import split_of as split_of_name
+from gpt2lab.text.settings import ColumnSettings, PrepareSettings
 from gpt2lab.text.tokenizer import Tokenizer
 
 MADE_ELSEWHERE = "token shards made elsewhere"
@@ -69,6 +71,15 @@ def adopt(shards: list[Path], out: Path, tokenizer: Tokenizer, wanted: dict[str,
     return Corpus(out, manifest)
 
 
+def warn_of_ignored(settings: PrepareSettings, columns: ColumnSettings, local: Path | None) -> None:
+    """Shards stay as they lie, whatever is asked of texts."""
+    ignored = [f"prepare.{name}" for name in _chosen(settings, PrepareSettings) if name != "weights"]
+    ignored += [f"data.{name}" for name in _chosen(columns, ColumnSettings)]
+    ignored += ["--from"] if local else []
+    if ignored:
+        console.warn(f"without effect on shards, which are used as they lie: {', '.join(ignored)}")
+
+
 def is_adopted(manifest: dict[str, Any]) -> bool:
     return manifest["source"]["data"] == MADE_ELSEWHERE
 
@@ -107,6 +118,11 @@ def layout(path: Path) -> dict[str, Any]:
     if size % 2 or not size:
         raise UserError(f"not a shard of 16-bit tokens: {size:,} bytes", place=path)
     return {"tokens": size // 2, "offset": 0, "dtype": "uint16"}
+
+
+def _chosen(settings: Settings, kind: type[Settings]) -> list[str]:
+    """The settings that are not as they are by themselves."""
+    return [name for name, field in kind.model_fields.items() if getattr(settings, name) != field.default]
 
 
 def _adopt_split(

@@ -12,7 +12,7 @@ from gpt2lab.core.console import counted
 from gpt2lab.core.errors import UserError
 from gpt2lab.text import builtin, contamination
 from gpt2lab.text import tokenizer as tokenizers
-from gpt2lab.text.adopt import adopt, find_shards, is_adopted
+from gpt2lab.text.adopt import adopt, find_shards, is_adopted, warn_of_ignored
 from gpt2lab.text.adopt import describe as describe_shards
 from gpt2lab.text.assembly import assemble
 from gpt2lab.text.changes import changes
@@ -53,7 +53,11 @@ def prepare(
         raise UserError(f"validation and test take {held_out:.0%} of the documents, and nothing is left to train on")
     own_memory.keep_pages()
     shards, staging = find_shards(data), staging_of(out)
-    source = None if shards else open_source(data, local, chosen_columns(columns or ColumnSettings()))
+    columns = columns or ColumnSettings()
+    if shards:
+        _refuse_training(tokenizer, data)
+        warn_of_ignored(settings, columns, local)
+    source = None if shards else open_source(data, local, chosen_columns(columns))
 
     def finished() -> Corpus:
         wanted = _wanted(source, settings, tokenizer) if source else _wanted_shards(shards, tokenizer)
@@ -67,7 +71,9 @@ def prepare(
             return finished()
         files.refuse_taken(out)
         if source is None:
-            return adopt(shards, out, tokenizers.load(tokenizer), _wanted_shards(shards, tokenizer))
+            corpus = adopt(shards, out, tokenizers.load(tokenizer), _wanted_shards(shards, tokenizer))
+            _say_what_is_missing(corpus)
+            return corpus
         count = workers or (hardware.cores() if (source.size or 0) > WORTH_PROCESSES else 1)
         with start(count) as started:
             wanted = _wanted(source, settings, tokenizer)
@@ -152,6 +158,15 @@ def _relevant(settings: PrepareSettings, tokenizer: str) -> dict[str, Any]:
     if tokenizer not in TRAINED:
         del values["vocabulary"]
     return values
+
+
+def _refuse_training(tokenizer: str, data: str) -> None:
+    if tokenizer in TRAINED:
+        raise UserError(
+            "token shards have a tokenizer already: none can be trained for them",
+            place=data,
+            way_out="name the tokenizer the shards were made with: --tokenizer FOLDER",
+        )
 
 
 def _tokenizer(name: str, source: Source, settings: PrepareSettings) -> Tokenizer:
@@ -254,7 +269,10 @@ def _finished(out: Path, wanted: dict[str, Any]) -> Corpus:
 
 def _say_what_is_missing(corpus: Corpus) -> None:
     manifest = corpus.manifest
+    unvalidated = "validation" not in corpus.splits and "train" in corpus.splits
     if is_adopted(manifest):  # as others have made it: no text was left out here, and none compared
+        if unvalidated:
+            console.warn("there is no validation split: no shard is named for it")
         return
     _warn_of(manifest["left_out"], "left out")
     kept = {
@@ -264,7 +282,7 @@ def _say_what_is_missing(corpus: Corpus) -> None:
     }
     _warn_of(kept, "contaminated")
     share = manifest["settings"]["validation"]
-    if share and "validation" not in corpus.splits and "train" in corpus.splits:
+    if share and unvalidated:
         console.warn(f"there is no validation split: prepare.validation={share} of so few documents is none")
     if repeated := manifest["held_out_and_in_train"]:
         console.warn(
