@@ -55,17 +55,8 @@ def test_classes_are_shown(tmp_path, capsys):
     assert ", class " in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("workers", "seen"), [(1, "parts/*.safetensors"), (2, "parts/*.safetensors"), (2, "plan.json")]
-)
-def test_ctrl_c_says_where_the_work_is_kept_and_the_same_command_continues(tmp_path, workers, seen):
+def interrupted(line, staging, seen):
     """As a terminal does it: every process of the command gets the signal."""
-    for number in range(30):
-        (tmp_path / f"{number}.txt").write_text(f"{number}. Some words of a text.\n" * 30_000)
-    out, staging = tmp_path / "c", tmp_path / ".c.preparing"
-    line = [
-        "prepare", str(tmp_path / "*.txt"), "--out", str(out), "--workers", str(workers), *TINY,
-    ]  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-m", "gpt2lab", *line],
         stdout=subprocess.DEVNULL,
@@ -82,5 +73,26 @@ def test_ctrl_c_says_where_the_work_is_kept_and_the_same_command_continues(tmp_p
     assert f"the same command continues: what is done is kept in {staging}" in said
     assert f"next: {shlex.join(['gpt2lab', *line])}" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("workers", "seen"), [(1, "parts/*.safetensors"), (2, "parts/*.safetensors"), (2, "plan.json")]
+)
+def test_ctrl_c_says_where_the_work_is_kept_and_the_same_command_continues(tmp_path, workers, seen):
+    for number in range(30):
+        (tmp_path / f"{number}.txt").write_text(f"{number}. Some words of a text.\n" * 30_000)
+    out, staging = tmp_path / "c", tmp_path / ".c.preparing"
+    line = [
+        "prepare", str(tmp_path / "*.txt"), "--out", str(out), "--workers", str(workers), *TINY,
+    ]  # fmt: skip
+    interrupted(line, staging, seen)
     assert gpt2lab(*line) == 0
     assert not staging.exists()
+
+
+def test_ctrl_c_in_a_mixture_says_where_its_work_is_kept(tmp_path):
+    for number in range(2):
+        (tmp_path / f"{number}.txt").write_text(f"{number}. Some words of a text.\n" * 300_000)
+    sources = [str(tmp_path / "0.txt"), str(tmp_path / "1.txt")]
+    line = ["prepare", *sources, "--out", str(tmp_path / "c"), *TINY, "prepare.weights=1,1"]
+    interrupted(line, tmp_path / ".c.mixing", "sources/.0-0.txt.preparing/plan.json")

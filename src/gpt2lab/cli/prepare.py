@@ -65,7 +65,7 @@ def prepare(
         else:
             corpus = preparation.prepare(data[0], out, tokenizer, chosen.prepare, **options)
     except KeyboardInterrupt:
-        kept = preparation.staging_of(out)
+        kept = mixture.staging_of(out) if len(data) > 1 else preparation.staging_of(out)
         what = f"interrupted; the same command continues: what is done is kept in {kept}"
         raise Interrupted(what, shlex.join(["gpt2lab", *sys.argv[1:]])) from None
     for source in corpus.sources:

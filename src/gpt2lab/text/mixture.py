@@ -33,7 +33,7 @@ def prepare_mixture(
 
     if is_corpus(out):
         return finished()
-    staging = out.parent / f".{out.name}.mixing"
+    staging = staging_of(out)
     names = [f"{number}-{_plain(address)}" for number, address in enumerate(data)]
     with lock.locked(out.parent / f".{out.name}.lock", wait):
         if is_corpus(out):
@@ -49,6 +49,11 @@ def prepare_mixture(
         files.write_json(staging / "corpus.json", _manifest(first, names, settings.weights, wanted))
         files.rename(staging, out)
     return open_corpus(out)
+
+
+def staging_of(out: Path) -> Path:
+    """Where the sources lie until all of them are prepared."""
+    return out.parent / f".{out.name}.mixing"
 
 
 def _manifest(first: Corpus, names: list[str], weights: tuple[float, ...], wanted: dict[str, Any]) -> dict[str, Any]:
