@@ -96,3 +96,11 @@ def test_ctrl_c_in_a_mixture_says_where_its_work_is_kept(tmp_path):
     sources = [str(tmp_path / "0.txt"), str(tmp_path / "1.txt")]
     line = ["prepare", *sources, "--out", str(tmp_path / "c"), *TINY, "prepare.weights=1,1"]
     interrupted(line, tmp_path / ".c.mixing", "sources/.0-0.txt.preparing/plan.json")
+
+
+def test_next_commands_can_be_pasted_wherever_the_corpus_is(tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("Some words of a text.\n\nAnd more of them.\n" * 20)
+    assert gpt2lab("prepare", tmp_path / "a.txt", "--out", tmp_path / "my corpus", *TINY) == 0
+    assert f"next: gpt2lab pretrain --data '{tmp_path / 'my corpus'}' --out RUN" in capsys.readouterr().out
+    assert gpt2lab("pretrain", "--data", tmp_path / "no corpus", "--out", tmp_path / "run") == 2
+    assert f"way out: gpt2lab prepare DATA --out '{tmp_path / 'no corpus'}'" in capsys.readouterr().err

@@ -44,6 +44,9 @@ def test_the_shipped_recipe_writes_places_offline_that_prepare_reads(tmp_path, c
 def test_either_file_may_be_named_and_the_next_command_is_told(tmp_path, capsys):
     assert gpt2lab(*SHIPPED, "--count", 2, "--out", tmp_path / "places.txt") == 0
     assert f"next: gpt2lab prepare {tmp_path / 'places.jsonl'} --out corpora/places" in capsys.readouterr().out
+    assert gpt2lab(*SHIPPED, "--count", 2, "--out", tmp_path / "my places.txt") == 0
+    quoted = f"next: gpt2lab prepare '{tmp_path / 'my places.jsonl'}' --out 'corpora/my places'"
+    assert quoted in capsys.readouterr().out
     assert gpt2lab(*SHIPPED, "--count", 2, "--out", tmp_path / "places.jsonl") == 0
     assert "already written" in capsys.readouterr().out
 

@@ -73,10 +73,10 @@ def prepare(
         rows = [(name, split["documents"], split["tokens"], split["bytes"]) for name, split in splits.items()]
         console.table(str(source.folder), ("split", "documents", "tokens", "bytes"), rows)
     if "train" in corpus.splits:
-        console.next_command(f"gpt2lab pretrain --data {out} --out RUN {TINY}")
+        console.next_command(f"gpt2lab pretrain --data {shlex.quote(str(out))} --out RUN {TINY}")
     else:
         console.warn("there is no train split: models can be measured on this corpus, and not trained")
-        console.next_command(f"gpt2lab evaluate MODEL --protocol perplexity/blocks --data {out}")
+        console.next_command(f"gpt2lab evaluate MODEL --protocol perplexity/blocks --data {shlex.quote(str(out))}")
     console.result({"corpus": str(out), **corpus.manifest})
 
 

@@ -79,5 +79,5 @@ def synthesize(
     if not dry_run:
         rows = out.with_suffix(".jsonl")
         console.say(f"written: {rows}, {out.with_suffix('.txt').name} and {out.with_suffix('.summary.json').name}")
-        console.next_command(f"gpt2lab prepare {rows} --out corpora/{out.stem}")
+        console.next_command(shlex.join(["gpt2lab", "prepare", str(rows), "--out", f"corpora/{out.stem}"]))
     console.result(summary if dry_run else {"file": str(out.with_suffix(".jsonl")), **summary})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -115,9 +116,8 @@ def is_corpus(folder: Path) -> bool:
 
 def open_corpus(folder: Path) -> Corpus:
     if not is_corpus(folder):
-        raise UserError(
-            "no corpus here: there is no corpus.json", place=folder, way_out=f"gpt2lab prepare DATA --out {folder}"
-        )
+        made = f"gpt2lab prepare DATA --out {shlex.quote(str(folder))}"
+        raise UserError("no corpus here: there is no corpus.json", place=folder, way_out=made)
     manifest = files.read_json(folder / "corpus.json")
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise UserError("this is no corpus.json of a known format", place=folder, way_out=AGAIN)
