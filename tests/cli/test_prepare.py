@@ -104,3 +104,16 @@ def test_next_commands_can_be_pasted_wherever_the_corpus_is(tmp_path, capsys):
     assert f"next: gpt2lab pretrain --data '{tmp_path / 'my corpus'}' --out RUN" in capsys.readouterr().out
     assert gpt2lab("pretrain", "--data", tmp_path / "no corpus", "--out", tmp_path / "run") == 2
     assert f"way out: gpt2lab prepare DATA --out '{tmp_path / 'no corpus'}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("sources", [1, 2])
+def test_a_setting_without_its_dot_is_no_source(tmp_path, capsys, sources):
+    (tmp_path / "a.txt").write_text("Some text.")
+    given = [tmp_path / "a.txt"] * sources
+    assert gpt2lab("prepare", *given, "--out", tmp_path / "c", *TINY, "validation=0.1") == 2
+    assert "settings have a dot: write 'validation=0.1' as group.validation=0.1" in capsys.readouterr().err
+
+
+def test_a_pattern_that_the_shell_has_taken_apart_is_said_to_need_quotes(tmp_path, capsys):
+    assert gpt2lab("prepare", "1.txt", "2.txt", "--out", tmp_path / "c", *TINY) == 2
+    assert "prepare.weights=1,1; a pattern stands for one source in quotes: '*.txt'" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -61,9 +62,9 @@ def only_values(arguments: list[str] | None, wanted: str, count: int | None = 1)
     from gpt2lab.core.settings import UNDOTTED, split
 
     values, overrides = split(arguments or [])
-    if count is not None and len(values) != count:
+    loose = next((value for value in values if UNDOTTED.match(value) and not Path(value).exists()), None)
+    if loose or (count is not None and len(values) != count):
         found = " ".join(values) or "nothing"
-        loose = next((value for value in values if UNDOTTED.match(value)), None)
         hint = f"settings have a dot: write {loose!r} as group.{loose}" if loose else f"give {wanted}"
         raise UserError(f"expected {wanted}, found {found}", way_out=f"{hint}; --help shows an example")
     return values, overrides

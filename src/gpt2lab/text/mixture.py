@@ -24,7 +24,8 @@ def prepare_mixture(
         raise UserError(
             f"{len(data)} sources need as many weights, and there are {len(settings.weights)}",
             place="prepare.weights",
-            way_out=f"for instance prepare.weights={','.join(['1'] * len(data))}",
+            way_out=f"for instance prepare.weights={','.join(['1'] * len(data))}"
+            + ("" if settings.weights else f"; a pattern stands for one source in quotes: '*{Path(data[0]).suffix}'"),
         )
     wanted = {"data": list(data), "tokenizer": tokenizer, **settings.as_dict()}
 
