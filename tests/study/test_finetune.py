@@ -15,6 +15,7 @@ from command_line import fresh, gpt2lab, last_json
 from gpt2lab.core import files, lines, own_memory
 from gpt2lab.model.block import Block
 from gpt2lab.model.reading import read_model, with_head
+from gpt2lab.study.data import corpus_for
 from gpt2lab.study.settings import TuneDataSettings, TuneSettings, resumed
 from gpt2lab.study.tasks import text as text_task
 from gpt2lab.text.batches import UNSCORED, Documents
@@ -108,6 +109,16 @@ def test_data_by_name_is_prepared_once_with_the_bases_tokenizer(place, tmp_path,
     (corpus,) = (tmp_path / "home" / "corpora").glob("*/corpus.json")
     base = open_corpus(place / "text").manifest["tokenizer"]["hash"]
     assert files.read_json(corpus)["tokenizer"]["hash"] == base
+
+
+def test_an_evaluation_set_that_has_changed_makes_another_corpus_of_the_same_data(place, tmp_path):
+    (tmp_path / "texts.txt").write_text("Some words of a text.\n\nAnd more of them.\n" * 20)
+    compared = {"contamination": [str(tmp_path / "test.txt")]}
+    settings = TuneSettings(base="", data={"source": str(tmp_path / "texts.txt")}, method="full", prepare=compared)
+    for text in ("A question.", "Another question."):
+        (tmp_path / "test.txt").write_text(text)
+        corpus_for(settings, place / "text")
+    assert len(list((tmp_path / "home" / "corpora").glob("*/corpus.json"))) == 2
 
 
 def test_sources_are_mixed_by_weight_and_each_is_looked_at(place, tmp_path, capsys):

@@ -11,7 +11,7 @@ from gpt2lab.text import tokenizer as tokenizers
 from gpt2lab.text.columns import LABEL
 from gpt2lab.text.corpus import Corpus, is_corpus, open_corpus
 from gpt2lab.text.mixture import prepare_mixture
-from gpt2lab.text.prepare import prepare
+from gpt2lab.text.prepare import describe_evaluation_sets, prepare
 from gpt2lab.text.settings import ColumnSettings
 from gpt2lab.text.sources import chosen_columns, open_source
 from gpt2lab.text.tokenizer import Tokenizer
@@ -39,7 +39,8 @@ def corpus_for(settings: TuneSettings, tokenizer_place: str | Path) -> Corpus:
     local = Path(settings.data.local) if settings.data.local else None
     sources = [source, *settings.data.also]
     found = [open_source(one, local, chosen_columns(columns)).describe() for one in sources]
-    name = files.fingerprint([*found, settings.prepare.as_dict(), tokenizer.hash])[:16]
+    compared = describe_evaluation_sets(settings.prepare.contamination).values()
+    name = files.fingerprint([*found, *compared, settings.prepare.as_dict(), tokenizer.hash])[:16]
     out = files.home() / "corpora" / name
     console.say(f"data: {' and '.join(sources)}, prepared with the base's tokenizer in {out}")
     out.parent.mkdir(parents=True, exist_ok=True)
