@@ -255,6 +255,16 @@ def test_labels_and_prompts_of_columns_reach_the_corpus(tmp_path, tokenizer):
     assert (split.of_documents("prompts") > 0).all()
 
 
+def test_a_class_written_as_a_number_and_as_text_is_one_class(tmp_path, tokenizer):
+    rows = [{"text": f"text {n}", "label": n % 2 if n < 60 else str(n % 2)} for n in range(200)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    columns = ColumnSettings(label="label")
+    corpus = prepare(str(tmp_path / "a.jsonl"), tmp_path / "c", tokenizer, PrepareSettings(), columns=columns)
+    assert corpus.manifest["labels"] == ["0", "1"]
+    counts = [np.bincount(corpus.split(name).of_documents("labels")) for name in corpus.splits]
+    assert sum(counts).tolist() == [100, 100]
+
+
 @pytest.mark.parametrize(
     ("name", "before", "after"),
     [

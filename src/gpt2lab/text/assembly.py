@@ -174,4 +174,5 @@ def _label_names(facts: Survey, names: Sequence[str]) -> list[str]:
         if unknown := {str(label) for label in found} - set(names):
             raise UserError(f"labels that do not belong to this data set: {', '.join(sorted(unknown)[:5])}")
         return list(names)
-    return [str(label) for label in sorted(found, key=lambda label: (isinstance(label, str), label))]
+    in_order = sorted(found, key=lambda label: (isinstance(label, str), label))
+    return list(dict.fromkeys(map(str, in_order)))  # 1 and "1" are one class
