@@ -220,6 +220,25 @@ def test_a_text_longer_than_a_piece_is_still_one_document(tmp_path, tokenizer, m
     assert split.manifest["words"] == len((SAMPLE * 4).split())
 
 
+def test_of_long_texts_that_begin_alike_none_loses_a_part_and_a_whole_repeat_is_left_out(
+    tmp_path, tokenizer, monkeypatch
+):
+    monkeypatch.setattr("gpt2lab.text.sources.PIECE_BYTES", 2_000)
+    (tmp_path / "data").mkdir()
+    beginning = SAMPLE[:2_500] + " and so on"
+    found = {
+        "a": f"{beginning} to the end of a.",
+        "b": f"{beginning} to the end of b.",
+        "c": f"{beginning} to the end of a.",
+    }
+    for name, text in found.items():
+        (tmp_path / "data" / f"{name}.txt").write_text(text)
+    settings = PrepareSettings(validation=0, deduplicate=True)
+    corpus = prepare(str(tmp_path / "data"), tmp_path / "c", tokenizer, settings)
+    assert words(corpus, "train") == [found["a"], found["b"]]
+    assert corpus.manifest["left_out"]["the same text came before"]["count"] == 1
+
+
 def test_rows_that_cannot_be_read_are_counted_and_named_or_stop_a_strict_call(tmp_path, tokenizer, capsys):
     path = tmp_path / "a.jsonl"
     path.write_text('{"text": "fine"}\n{"text": null}\nnot json\n{"text": "fine too"}\n{"other": 1}\n{"text": "  "}\n')

@@ -46,9 +46,8 @@ def assemble(
                 if name != "train" and not (by_hash or settings.deduplicate):
                     held_out.append(routed[1]["hashes"])
             progress.advance()
-    repeated = sum(int((~kept).sum()) for kept in facts.kept)
-    if repeated:
-        left_out.update({"the same text came before": {"count": repeated, "places": []}})
+    if facts.repeated:
+        left_out.update({"the same text came before": {"count": facts.repeated, "places": []}})
     everything = (read_summary(file).hashes[kept] for file, kept in zip(parts, facts.kept))
     return {
         "splits": {name: writer.finish() for name, writer in writers.items() if writer.documents},
@@ -74,6 +73,7 @@ class Survey:
     kept: list[NDArray[np.bool_]]
     labels: set[str | int | None]
     splits: list[str | None]  # what the source says itself of each part
+    repeated: int  # documents that are not kept
 
     @property
     def validated(self) -> bool:
@@ -89,13 +89,16 @@ def survey(parts: Sequence[Path], settings: PrepareSettings) -> Survey:
     summaries = [read_summary(file) for file in parts]
     kept = [np.ones(len(summary.lengths), bool) for summary in summaries]
     if settings.deduplicate:
-        first = repeats.first_of_each([summary.hashes for summary in summaries])
+        hashes = np.concatenate([summary.hashes for summary in summaries])
+        begin = np.concatenate([summary.begin for summary in summaries])
+        first = repeats.first_of_each(hashes, ~begin)
         kept = np.split(first, np.cumsum([len(summary.lengths) for summary in summaries])[:-1])
     return Survey(
         [summary.lengths[keep] for summary, keep in zip(summaries, kept)],
         kept,
         {label for summary in summaries for label in summary.labels},
         [summary.split for summary in summaries],
+        sum(int((summary.begin & ~keep).sum()) for summary, keep in zip(summaries, kept)),
     )
 
 

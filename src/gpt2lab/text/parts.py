@@ -112,12 +112,19 @@ class Summary:
     hashes: NDArray[np.uint64]
     labels: list[str | int | None]
     split: str | None
+    continues: bool
+
+    @property
+    def begin(self) -> NDArray[np.bool_]:
+        """Which documents begin here, and do not go on from the part before."""
+        return np.arange(len(self.lengths)) >= self.continues
 
 
 def read_summary(file: Path) -> Summary:
     with safe_open(file, framework="numpy") as opened:
         facts = json.loads(opened.metadata()["facts"])
-        return Summary(opened.get_tensor("lengths"), opened.get_tensor("hashes"), facts["labels"], facts["split"])
+        about = {name: facts[name] for name in ("labels", "split", "continues")}
+        return Summary(opened.get_tensor("lengths"), opened.get_tensor("hashes"), **about)
 
 
 def _kept(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 
 import numpy as np
@@ -10,12 +11,16 @@ from numpy.typing import NDArray
 Hashes = NDArray[np.uint64]  # (documents, 2)
 
 
-def first_of_each(hashes: list[Hashes]) -> NDArray[np.bool_]:
-    """Which documents are the first with their text."""
-    together = np.ascontiguousarray(np.concatenate(hashes)).view([("a", np.uint64), ("b", np.uint64)])[:, 0]
+def first_of_each(hashes: Hashes, continues: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which are of the first document with its text; a document in several pieces is kept whole or not at all."""
+    document = np.cumsum(~continues) - 1
+    texts = np.ascontiguousarray(hashes[~continues])
+    for place in np.flatnonzero(continues):
+        texts[document[place]] = _of_both(texts[document[place]], hashes[place])
+    together = texts.view([("a", np.uint64), ("b", np.uint64)])[:, 0]
     first = np.zeros(len(together), bool)
     first[np.unique(together, return_index=True)[1]] = True
-    return first
+    return first[document]
 
 
 def also_in_train(held_out: list[Hashes], everything: Iterable[Hashes]) -> int:
@@ -29,3 +34,7 @@ def also_in_train(held_out: list[Hashes], everything: Iterable[Hashes]) -> int:
         place[place == len(texts)] = 0
         np.add.at(found, place[texts[place] == hashes[:, 0]], 1)
     return int(held[found > held].sum())
+
+
+def _of_both(before: NDArray[np.uint64], after: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    return np.frombuffer(hashlib.blake2b(before.tobytes() + after.tobytes(), digest_size=16).digest(), np.uint64)
