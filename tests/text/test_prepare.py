@@ -142,6 +142,26 @@ def test_a_text_on_both_sides_is_warned_of_where_the_source_decides(tmp_path, to
     assert "the texts of 2 held-out documents" in capsys.readouterr().err
 
 
+def test_a_text_that_is_held_out_by_the_source_stays_there_and_its_repeats_leave_train(tmp_path, tokenizer, capsys):
+    (tmp_path / "wiki.train.raw").write_text(" = One = \n\n Some text .\n = Two = \n\n More text .\n")
+    (tmp_path / "wiki.valid.raw").write_text(" = Three = \n\n Other text .\n = Two = \n\n More text .\n")
+    (tmp_path / "wiki.test.raw").write_text(" = Two = \n\n More text .\n")
+    settings = PrepareSettings(deduplicate=True)
+    corpus = prepare("wikitext-2", tmp_path / "c", tokenizer, settings, local=tmp_path)
+    titles = {name: [text.split()[1] for text in words(corpus, name)] for name in corpus.splits}
+    assert titles == {"train": ["One"], "validation": ["Three"], "test": ["Two"]}
+    assert "2 documents left out: the same text is held out" in capsys.readouterr().err
+
+
+def test_a_split_of_which_nothing_is_left_is_said(tmp_path, tokenizer, capsys):
+    for split in ("train", "valid", "test"):
+        (tmp_path / f"wiki.{split}.raw").write_text(f" = {split[0] == 'v'} = \n\n Some text .\n")
+    settings = PrepareSettings(deduplicate=True)
+    corpus = prepare("wikitext-2", tmp_path / "c", tokenizer, settings, local=tmp_path)
+    assert corpus.splits == ["validation", "test"]
+    assert "there is no train split: nothing is left of what the source has for it" in capsys.readouterr().err
+
+
 def test_where_a_hash_decides_repeats_are_on_one_side_and_nothing_is_warned_of(tmp_path, tokenizer, capsys):
     corpus = prepare(rows(tmp_path / "a.jsonl", TEXTS * 2), tmp_path / "c", tokenizer, PrepareSettings(validation=0.2))
     assert not set(words(corpus, "train")) & set(words(corpus, "validation"))

@@ -21,6 +21,7 @@ from gpt2lab.text.shards import SplitWriter
 from gpt2lab.text.tokenizer import Tokenizer
 
 _HASH = "a hash of each document's text"
+_HELD_OUT: dict[str | None, int] = {"validation": 1, "test": 2}  # a text of several splits stays in the highest
 
 
 def assemble(
@@ -46,8 +47,10 @@ def assemble(
                 if name != "train" and not (by_hash or settings.deduplicate):
                     held_out.append(routed[1]["hashes"])
             progress.advance()
-    if facts.repeated:
-        left_out.update({"the same text came before": {"count": facts.repeated, "places": []}})
+    for name in routing.NAMES:
+        if name in facts.splits and not writers[name].documents:
+            console.warn(f"there is no {name} split: nothing is left of what the source has for it")
+    left_out.update({reason: {"count": count, "places": []} for reason, count in facts.repeated.items() if count})
     everything = (read_summary(file).hashes[kept] for file, kept in zip(parts, facts.kept))
     return {
         "splits": {name: writer.finish() for name, writer in writers.items() if writer.documents},
@@ -73,7 +76,7 @@ class Survey:
     kept: list[NDArray[np.bool_]]
     labels: set[str | int | None]
     splits: list[str | None]  # what the source says itself of each part
-    repeated: int  # documents that are not kept
+    repeated: dict[str, int]  # how many documents are not kept, and why
 
     @property
     def validated(self) -> bool:
@@ -87,18 +90,25 @@ class Survey:
 
 def survey(parts: Sequence[Path], settings: PrepareSettings) -> Survey:
     summaries = [read_summary(file) for file in parts]
-    kept = [np.ones(len(summary.lengths), bool) for summary in summaries]
+    sizes = [len(summary.lengths) for summary in summaries]
+    kept, repeated = np.ones(sum(sizes), bool), {}
     if settings.deduplicate:
-        hashes = np.concatenate([summary.hashes for summary in summaries])
         begin = np.concatenate([summary.begin for summary in summaries])
-        first = repeats.first_of_each(hashes, ~begin)
-        kept = np.split(first, np.cumsum([len(summary.lengths) for summary in summaries])[:-1])
+        rank = np.repeat([_HELD_OUT.get(summary.split, 0) for summary in summaries], sizes)
+        hashes = np.concatenate([summary.hashes for summary in summaries])
+        again, lower = repeats.repeats_of_others(hashes, ~begin, rank)
+        kept = ~again
+        repeated = {
+            "the same text is held out": int((begin & lower).sum()),
+            "the same text came before": int((begin & again & ~lower).sum()),
+        }
+    kept_of_each = np.split(kept, np.cumsum(sizes)[:-1])
     return Survey(
-        [summary.lengths[keep] for summary, keep in zip(summaries, kept)],
-        kept,
+        [summary.lengths[keep] for summary, keep in zip(summaries, kept_of_each)],
+        kept_of_each,
         {label for summary in summaries for label in summary.labels},
         [summary.split for summary in summaries],
-        sum(int((summary.begin & ~keep).sum()) for summary, keep in zip(summaries, kept)),
+        repeated,
     )
 
 

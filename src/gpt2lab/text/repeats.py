@@ -11,16 +11,24 @@ from numpy.typing import NDArray
 Hashes = NDArray[np.uint64]  # (documents, 2)
 
 
-def first_of_each(hashes: Hashes, continues: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which are of the first document with its text; a document in several pieces is kept whole or not at all."""
+def repeats_of_others(
+    hashes: Hashes, continues: NDArray[np.bool_], held_out: NDArray[np.int64]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which have the text of another document that is kept, and of which of them that one is further `held_out`.
+
+    Kept is what is held out most, and of those the first. A document in several pieces is one.
+    """
     document = np.cumsum(~continues) - 1
-    texts = np.ascontiguousarray(hashes[~continues])
+    texts, held_out = np.ascontiguousarray(hashes[~continues]), held_out[~continues]
     for place in np.flatnonzero(continues):
         texts[document[place]] = _of_both(texts[document[place]], hashes[place])
+    order = np.argsort(-held_out, kind="stable")
     together = texts.view([("a", np.uint64), ("b", np.uint64)])[:, 0]
-    first = np.zeros(len(together), bool)
-    first[np.unique(together, return_index=True)[1]] = True
-    return first[document]
+    _, first, text = np.unique(together[order], return_index=True, return_inverse=True)
+    kept = np.empty(len(order), np.int64)  # for each document, the one that is kept
+    kept[order] = order[first][text]
+    repeated, lower = kept != np.arange(len(order)), held_out[kept] > held_out
+    return repeated[document], lower[document]
 
 
 def also_in_train(held_out: list[Hashes], everything: Iterable[Hashes]) -> int:

@@ -50,7 +50,7 @@ class PrepareSettings(Settings):
     weights: tuple[PositiveFloat, ...] = ()
     """Of several sources, in their order: how often training draws from each."""
     deduplicate: bool = False
-    """Leave out documents whose text came before, and count them."""
+    """Leave out documents whose text came before or is held out by the source, and count them."""
 
 
 class Preparation(Settings):
