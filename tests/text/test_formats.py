@@ -190,14 +190,18 @@ def test_any_texts_come_back_in_order_for_any_piece_size(written, suffix, piece_
 
 
 HOSTILE = st.lists(
-    st.sampled_from([b'"', b",", b"\n", b"\r", b"a", b" ", b"1", b"\xff", "ß".encode(), b"{", b'{"text":"a"}'])
+    st.sampled_from([b'"', b",", b"\t", b"\n", b"\r", b"a", b" ", b"1", b"\xff", "ß".encode(), b"{", b'{"text":"a"}'])
 )
 
 
 @settings(deadline=None, max_examples=300)
-@given(HOSTILE.map(b"".join), st.sampled_from(["rows.csv", "rows.csv.gz", "rows.jsonl", "note.txt"]), st.integers(1, 9))
+@given(
+    HOSTILE.map(b"".join),
+    st.sampled_from(["rows.csv", "rows.csv.gz", "rows.tsv", "rows.jsonl", "note.txt"]),
+    st.integers(1, 9),
+)
 def test_where_a_file_is_cut_changes_nothing_even_if_it_is_broken(data, name, piece_bytes):
-    columns = Columns(text=("0",)) if "csv" in name else Columns()
+    columns = Columns(text=("0",)) if "csv" in name or "tsv" in name else Columns()
     packed = gzip.compress(data) if name.endswith(".gz") else data
     with tempfile.TemporaryDirectory() as folder:
         cut = read_file(Path(folder), name, packed, columns, piece_bytes)
@@ -323,13 +327,33 @@ def test_a_broken_row_of_a_table_is_named_with_its_row(tmp_path, line, reason):
     assert given.count(Document('go\n"od"', label=1)) == 30
 
 
-def test_a_quote_that_is_never_closed_does_not_swallow_the_rest(tmp_path, monkeypatch):
-    monkeypatch.setattr("gpt2lab.text.csv_files.CELL_CHARACTERS", 100)
-    data = b'text,n\ngood,1\n"open,1\n' + b"good,1\n" * 50
-    given = read_file(tmp_path, "rows.csv", data, piece_bytes=20)
-    assert given[1] == BadRow("rows.csv, row 3", "not valid csv: field larger than field limit (100)")
-    assert len(given) > 30
-    assert set(texts(given[2:])) == {"good"}
+@pytest.mark.parametrize("piece_bytes", [1, 20, 1 << 20])
+@pytest.mark.parametrize("limit", [100, 1 << 24])
+@pytest.mark.parametrize("later", [b"good,1\n", b'"good",1\n', b'"go\nod",1\n'])
+def test_a_quote_that_is_never_closed_costs_its_own_row_alone(tmp_path, monkeypatch, limit, later, piece_bytes):
+    monkeypatch.setattr("gpt2lab.text.csv_files.CELL_CHARACTERS", limit)
+    data = b'text,n\ngood,1\n"open,1\n' + later * 50
+    given = read_file(tmp_path, "rows.csv", data, piece_bytes=piece_bytes)
+    assert given.pop(1) == BadRow("rows.csv, row 3", "not valid csv: a quote is never closed")
+    assert len(given) == 51
+    assert {text.replace("\n", "") for text in texts(given)} == {"good"}
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 1 << 20])
+def test_in_tab_separated_text_a_quote_is_a_character_like_any_other(tmp_path, piece_bytes):
+    said = ['"Wow, he said', "nothing", 'a screen of 5"', '"Hi," she said, "bye."', "nothing more"]
+    data = "".join(f"{text}\t{number}\n" for number, text in enumerate(said))
+    given = read_file(tmp_path, "rows.tsv", f"text\tlabel\n{data}".encode(), Columns(label="label"), piece_bytes)
+    assert given == [Document(text, label=number) for number, text in enumerate(said)]
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 1 << 20])
+@pytest.mark.parametrize("inside", ["", "a tab\t", "a line\n"])
+def test_tab_separated_cells_between_quotes_are_read_as_they_were_written(tmp_path, inside, piece_bytes):
+    rows = [{"n": number, "text": f'{inside}"quoted" {number}'} for number in range(5)]
+    assert texts(read_file(tmp_path, "rows.tsv", table(rows, "\t"), piece_bytes=piece_bytes)) == [
+        row["text"] for row in rows
+    ]
 
 
 def test_cells_may_be_longer_than_the_csv_module_allows_by_itself(tmp_path):
