@@ -70,3 +70,13 @@ def test_a_folder_that_is_no_corpus_and_a_split_that_is_not_there(tmp_path):
         open_corpus(tmp_path)
     with pytest.raises(UserError, match="no split 'test'"):
         corpus(tmp_path / "c").split("test")
+
+
+@pytest.mark.parametrize(
+    "manifest", [{"format": 1}, {"format": 1, "source": {}, "tokenizer": {}, "splits": {"train": {}}}]
+)
+def test_a_manifest_that_lacks_something_is_named(tmp_path, manifest):
+    (tmp_path / "corpus.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match=r"corpus\.json") as caught:
+        open_corpus(tmp_path)
+    assert "prepare it again" in str(caught.value.way_out)

@@ -1,8 +1,10 @@
 """What people see of a corpus: which part is learned, which class a text has, and how to get over damage."""
 
+import numpy as np
 import pytest
 
 from corpora import corpus
+from gpt2lab.core import files
 from gpt2lab.core.errors import UserError
 from gpt2lab.text import inspection
 from gpt2lab.text.corpus import open_corpus
@@ -47,3 +49,52 @@ def test_damage_is_named_with_what_helps(tmp_path, damage):
         inspection.verify(open_corpus(tmp_path / "c"))
     assert "remove" in str(caught.value.way_out)
     assert "prepare it again" in str(caught.value.way_out)
+
+
+def damaged(path, damage):
+    array = np.load(path)
+    if damage == "gone":
+        path.unlink()
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[:-10])
+    elif damage == "empty":
+        path.write_bytes(b"")
+    else:
+        changed = {"another number": [*array[:-1], 10**6], "falling": np.sort(array)[::-1], "fewer": array[:-1]}
+        np.save(path, np.array(changed[damage], np.int64))
+
+
+@pytest.mark.parametrize("hashed", [True, False], ids=["hashed", "made before there were hashes"])
+@pytest.mark.parametrize("what", ["starts", "labels"])
+@pytest.mark.parametrize("damage", ["another number", "falling", "fewer", "cut", "empty", "gone"])
+def test_damage_of_what_says_where_documents_are_and_of_their_classes_is_named(tmp_path, damage, what, hashed):
+    corpus(tmp_path / "c", PAIRS)
+    if not hashed:
+        manifest = files.read_json(tmp_path / "c" / "corpus.json")
+        del manifest["documents_sha256"]
+        files.write_json(tmp_path / "c" / "corpus.json", manifest)
+    damaged(tmp_path / "c" / "documents" / f"train.{what}.npy", damage)
+    if (damage, what, hashed) == ("falling", "labels", False):
+        return  # classes in another order: nothing but a hash can tell
+    with pytest.raises(UserError) as caught:
+        inspection.verify(open_corpus(tmp_path / "c"))
+    assert caught.value.place.endswith(f"train.{what}.npy")
+    assert "prepare it again" in str(caught.value.way_out)
+
+
+@pytest.mark.parametrize("damage", ["fewer", "cut", "empty", "gone"])
+def test_a_look_into_a_damaged_corpus_names_the_damage(tmp_path, damage):
+    made = corpus(tmp_path / "c", PAIRS)
+    damaged(tmp_path / "c" / "documents" / "train.starts.npy", damage)
+    with pytest.raises(UserError, match=r"train\.starts\.npy"):
+        inspection.statistics(made.split("train"), made.vocabulary)
+    with pytest.raises(UserError, match=r"train\.starts\.npy"):
+        inspection.preview(made, "train", 1, 10)
+
+
+def test_a_shard_without_tokens_is_sound(tmp_path):
+    made = corpus(tmp_path / "c")
+    np.save(tmp_path / "c" / "empty.npy", np.empty(0, np.uint16))
+    about = {"file": "empty.npy", "tokens": 0, "sha256": files.sha256(tmp_path / "c" / "empty.npy")}
+    made.manifest["splits"]["train"]["shards"].append(about)
+    assert inspection.verify(made) == 3

@@ -85,7 +85,7 @@ def preview(
 
 @app.command()
 def verify(corpus: Path, json: Json = False) -> None:
-    """Check every shard against its hash, its count and the vocabulary.
+    """Check every shard against its hash, its count and the vocabulary, and where documents and their classes are.
 
     Example: gpt2lab corpus verify corpora/docs
     """

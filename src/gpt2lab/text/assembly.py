@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gpt2lab.core import console
+from gpt2lab.core import console, files
 from gpt2lab.core.console import counted
 from gpt2lab.core.errors import UserError
 from gpt2lab.text import repeats, routing
@@ -52,8 +52,10 @@ def assemble(
             console.warn(f"there is no {name} split: nothing is left of what the source has for it")
     left_out.update({reason: {"count": count, "places": []} for reason, count in facts.repeated.items() if count})
     everything = (read_summary(file).hashes[kept] for file, kept in zip(parts, facts.kept))
+    splits = {name: writer.finish() for name, writer in writers.items() if writer.documents}
     return {
-        "splits": {name: writer.finish() for name, writer in writers.items() if writer.documents},
+        "splits": splits,
+        "documents_sha256": {file.name: files.sha256(file) for file in sorted((folder / "documents").glob("*.npy"))},
         "labels": labels,
         "left_out": left_out.as_dict(),
         "contaminated": contaminated.as_dict(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,9 @@ from gpt2lab.text.tokenizer import Tokenizer
 
 FORMAT = 1
 AGAIN = "remove the corpus folder and prepare it again"
+KEYS = ("source", "tokenizer", "splits")
+KEYS_OF_TOKENIZER = ("hash", "vocabulary", "end_of_text")
+KEYS_OF_SPLIT = ("documents", "tokens", "bytes", "words", "shards")
 
 
 @dataclass(frozen=True)
@@ -39,10 +43,18 @@ class Split:
 
     def of_documents(self, what: str) -> NDArray[np.int64]:
         """A number a document: starts, bytes, words, and prompts or labels where there are any."""
-        return np.load(self.folder / "documents" / f"{self.name}.{what}.npy", mmap_mode="r")
+        path = self.path(what)
+        array = _open_array(path, "an array of the documents")
+        if array.shape != (self.manifest["documents"],):
+            found = f"{array.size:,} numbers, not one for each of {self.manifest['documents']:,} documents"
+            raise UserError(f"the array is not the one that was written: {found}", place=path, way_out=AGAIN)
+        return array
 
     def has(self, what: str) -> bool:
-        return (self.folder / "documents" / f"{self.name}.{what}.npy").is_file()
+        return self.path(what).is_file()
+
+    def path(self, what: str) -> Path:
+        return self.folder / "documents" / f"{self.name}.{what}.npy"
 
     @cached_property
     def shards(self) -> list[NDArray[np.unsignedinteger]]:
@@ -121,7 +133,16 @@ def open_corpus(folder: Path) -> Corpus:
     manifest = files.read_json(folder / "corpus.json")
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise UserError("this is no corpus.json of a known format", place=folder, way_out=AGAIN)
+    if missing := list(_missing(manifest)):
+        raise UserError(f"corpus.json lacks {', '.join(missing)}", place=folder / "corpus.json", way_out=AGAIN)
     return Corpus(folder, manifest)
+
+
+def _missing(manifest: dict[str, Any]) -> Iterator[str]:
+    wanted = [(manifest, KEYS, ""), (manifest.get("tokenizer", {}), KEYS_OF_TOKENIZER, "tokenizer.")]
+    wanted += [(split, KEYS_OF_SPLIT, f"splits.{name}.") for name, split in manifest.get("splits", {}).items()]
+    for there, keys, where in wanted:
+        yield from (where + key for key in keys if key not in there)
 
 
 def write_array(path: Path, array: NDArray[Any]) -> None:
@@ -131,15 +152,7 @@ def write_array(path: Path, array: NDArray[Any]) -> None:
 
 def open_shard(path: Path, about: dict[str, Any]) -> NDArray[np.unsignedinteger]:
     """Size and header are checked on every open; the content by `corpus verify`."""
-    try:
-        if "dtype" in about:  # bare tokens, perhaps after a header
-            shard = np.memmap(path, about["dtype"], "r", about["offset"])
-        else:
-            shard = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError as error:
-        raise UserError("a shard is missing", place=path, way_out=AGAIN) from error
-    except (ValueError, EOFError) as error:
-        raise UserError(f"the shard is damaged or cut short: {error}", place=path, way_out=AGAIN) from error
+    shard = _open_array(path, "a shard", about)
     if shard.ndim != 1 or len(shard) != about["tokens"] or shard.dtype not in (np.uint16, np.uint32, np.int32):
         found = f"{shard.size:,} × {shard.dtype} in {path.stat().st_size:,} bytes"
         raise UserError(
@@ -148,3 +161,14 @@ def open_shard(path: Path, about: dict[str, Any]) -> NDArray[np.unsignedinteger]
             way_out=AGAIN,
         )
     return shard
+
+
+def _open_array(path: Path, what: str, about: dict[str, Any] | None = None) -> NDArray[Any]:
+    try:
+        if about and "dtype" in about:  # bare tokens, perhaps after a header
+            return np.memmap(path, about["dtype"], "r", about["offset"])
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError as error:
+        raise UserError(f"{what} is missing", place=path, way_out=AGAIN) from error
+    except (ValueError, EOFError) as error:
+        raise UserError(f"{what} is damaged or cut short: {error}", place=path, way_out=AGAIN) from error

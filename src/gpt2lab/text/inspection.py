@@ -9,6 +9,7 @@ import numpy as np
 from gpt2lab.core import console, files
 from gpt2lab.core.errors import UserError
 from gpt2lab.text.corpus import Corpus, Split
+from gpt2lab.text.shards import PER_DOCUMENT
 
 BORDER = "│"
 LEARNED = "▶"  # instead of the border, where a prompt ends and its completion begins
@@ -54,7 +55,7 @@ def preview(corpus: Corpus, name: str, documents: int, tokens: int) -> list[dict
 
 def classes(corpus: Corpus) -> dict[str, list[int]]:
     """How many documents of each class are in each split."""
-    names = corpus.manifest["labels"]
+    names = corpus.manifest.get("labels")
     if not names:
         return {}
     counts = [np.bincount(corpus.split(split).of_documents("labels"), minlength=len(names)) for split in corpus.splits]
@@ -62,7 +63,7 @@ def classes(corpus: Corpus) -> dict[str, list[int]]:
 
 
 def verify(corpus: Corpus) -> int:
-    """How many shards were right; the first that is not is named."""
+    """How many shards were right; the first that is not, or the first array of documents, is named."""
     if corpus.weights:
         return sum(verify(source) for source in corpus.sources)
     splits = [corpus.split(name) for name in corpus.splits]
@@ -73,8 +74,30 @@ def verify(corpus: Corpus) -> int:
             path = corpus.folder / about["file"]
             if files.sha256(path) != about["sha256"]:
                 raise UserError("the shard has changed since it was written", place=path, way_out=again)
-            if int(shard.max()) >= corpus.vocabulary:
+            if int(shard.max(initial=0)) >= corpus.vocabulary:
                 what = f"the shard holds ids beyond the vocabulary of {corpus.vocabulary:,}"
                 raise UserError(what, place=path, way_out=again)
             progress.advance()
+    for split in splits:
+        _verify_documents(corpus, split, again)
     return len(shards)
+
+
+def _verify_documents(corpus: Corpus, split: Split, again: str) -> None:
+    """What the arrays hold, and their hashes where the manifest has them."""
+    classes, hashes = len(corpus.manifest.get("labels", ())), corpus.manifest.get("documents_sha256", {})
+    starts = np.asarray(split.of_documents("starts"))
+    if (np.diff(starts) <= 0).any() or starts.min(initial=0) < 0 or starts.max(initial=-1) >= split.tokens:
+        what = f"the starts of documents do not rise, or they go beyond the {split.tokens:,} tokens"
+        raise UserError(what, place=split.path("starts"), way_out=again)
+    if classes:
+        labels = np.asarray(split.of_documents("labels"))
+        if labels.min(initial=0) < 0 or labels.max(initial=0) >= classes:
+            what = f"there are labels beyond the number of classes, {classes:,}"
+            raise UserError(what, place=split.path("labels"), way_out=again)
+    for what in ("starts", *PER_DOCUMENT):
+        path = split.path(what)
+        if path.name in hashes or split.has(what):
+            split.of_documents(what)
+        if path.name in hashes and files.sha256(path) != hashes[path.name]:
+            raise UserError("the array has changed since it was written", place=path, way_out=again)
