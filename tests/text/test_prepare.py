@@ -479,6 +479,51 @@ def test_too_little_text_to_hold_any_out_is_said(tmp_path, tokenizer, capsys):
     assert "there is no validation split" in capsys.readouterr().err
 
 
+def test_a_test_split_is_chosen_also_where_the_source_has_validation_of_its_own(tmp_path, tokenizer):
+    for split, first, last in (("train", 0, 300), ("valid", 300, 310)):
+        texts = [f" = Title {number} = \n\n Some text .\n" for number in range(first, last)]
+        (tmp_path / f"wiki.{split}.raw").write_text("".join(texts))
+    settings = PrepareSettings(validation=0.2, test=0.2)
+    corpus = prepare("wikitext-2", tmp_path / "c", tokenizer, settings, local=tmp_path)
+    documents = {name: corpus.split(name).manifest["documents"] for name in corpus.splits}
+    assert documents["validation"] == 10
+    assert documents["train"] + documents["test"] == 300
+    assert documents["test"] == pytest.approx(60, abs=20)
+    assert corpus.manifest["split_by"] == "the source, and test by a hash of each document's text"
+
+
+def test_the_test_split_of_a_source_is_not_added_to_where_validation_is_its_own_too(tmp_path, tokenizer):
+    for split in ("train", "valid", "test"):
+        texts = [f" = Title {split} {number} = \n\n Some text .\n" for number in range(30)]
+        (tmp_path / f"wiki.{split}.raw").write_text("".join(texts))
+    corpus = prepare("wikitext-2", tmp_path / "c", tokenizer, PrepareSettings(test=0.5), local=tmp_path)
+    assert {name: corpus.split(name).manifest["documents"] for name in corpus.splits} == {
+        "train": 30,
+        "validation": 30,
+        "test": 30,
+    }
+
+
+@pytest.mark.parametrize(
+    ("texts", "settings", "why"),
+    [
+        (TEXTS[:60], {"test": 0.2}, "validation is chosen by position here"),
+        (
+            TEXTS,
+            {"test": 0.2, "validation": "first-shard", "shard_tokens": 1000},
+            "validation is chosen by position here",
+        ),
+        (["short"], {"test": 0.2, "validation": 0}, "so few documents"),
+    ],
+)
+def test_a_test_split_that_is_asked_for_and_not_made_is_said(tmp_path, tokenizer, capsys, texts, settings, why):
+    corpus = prepare(rows(tmp_path / "a.jsonl", texts), tmp_path / "c", tokenizer, PrepareSettings(**settings))
+    assert "test" not in corpus.splits
+    warned = capsys.readouterr().err
+    assert "there is no test split: prepare.test=0.2" in warned
+    assert why in warned
+
+
 @pytest.mark.real_data
 def test_the_real_sets_by_name_have_their_known_counts(real_data, tmp_path):
     def made(name, folder):

@@ -31,10 +31,11 @@ def assemble(
     facts = survey(parts, settings)
     labels = _label_names(facts, names)
     cut = find_cut(parts, facts, tokenizer, settings)
-    borders = routing.borders_of(settings, _places_by_class(parts, facts, labels))
+    chosen = facts.left_to_choose(settings)
+    borders = routing.borders_of(chosen, _places_by_class(parts, facts, labels))
     by_hash = cut is None and not any(facts.splits)  # the same text is then on the same side
     writers = {name: SplitWriter(folder, name, settings.shard_tokens) for name in routing.NAMES}
-    left_out, contaminated, route = LeftOut(), LeftOut(), Router(cut, facts.validated, borders, tokenizer)
+    left_out, contaminated, route = LeftOut(), LeftOut(), Router(cut, borders, tokenizer)
     held_out: list[repeats.Hashes] = []
     with console.progress("shards", len(parts), "parts") as progress:
         for file, kept in zip(parts, facts.kept):
@@ -47,9 +48,7 @@ def assemble(
                 if name != "train" and not (by_hash or settings.deduplicate):
                     held_out.append(routed[1]["hashes"])
             progress.advance()
-    for name in routing.NAMES:
-        if name in facts.splits and not writers[name].documents:
-            console.warn(f"there is no {name} split: nothing is left of what the source has for it")
+    _warn_of_missing([name for name, writer in writers.items() if not writer.documents], facts, cut, settings)
     left_out.update({reason: {"count": count, "places": []} for reason, count in facts.repeated.items() if count})
     everything = (read_summary(file).hashes[kept] for file, kept in zip(parts, facts.kept))
     splits = {name: writer.finish() for name, writer in writers.items() if writer.documents}
@@ -60,13 +59,7 @@ def assemble(
         "left_out": left_out.as_dict(),
         "contaminated": contaminated.as_dict(),
         "held_out_and_in_train": repeats.also_in_train(held_out, everything),
-        "split_by": cut.reason
-        if cut
-        else "the source"
-        if facts.validated
-        else _HASH
-        if not labels
-        else _HASH + ", the same share of every class",
+        "split_by": _split_by(facts, cut, labels, chosen),
     }
 
 
@@ -83,6 +76,13 @@ class Survey:
     @property
     def validated(self) -> bool:
         return "validation" in self.splits
+
+    def left_to_choose(self, settings: PrepareSettings) -> PrepareSettings:
+        """With the shares of those splits alone that a source with a validation split does not bring itself."""
+        if not self.validated:
+            return settings
+        test = 0.0 if "test" in self.splits else settings.test
+        return settings.model_copy(update={"validation": 0.0, "test": test})
 
     @property
     def lengths_to_cut(self) -> list[NDArray[np.int64]]:
@@ -141,6 +141,26 @@ def find_cut(parts: Sequence[Path], facts: Survey, tokenizer: Tokenizer, setting
         f"fewer than {routing.FEW_DOCUMENTS} documents, so validation is chosen by {reason}{_halved(ends, place)}"
     )
     return Cut(place, "train", "validation", reason, end_of_text=True)
+
+
+def _split_by(facts: Survey, cut: Cut | None, labels: list[str], chosen: PrepareSettings) -> str:
+    if cut:
+        return cut.reason
+    by_hash = _HASH + ", the same share of every class" if labels else _HASH
+    if facts.validated:
+        return f"the source, and test by {by_hash}" if chosen.test else "the source"
+    return by_hash
+
+
+def _warn_of_missing(missing: Sequence[str], facts: Survey, cut: Cut | None, settings: PrepareSettings) -> None:
+    for name in missing:
+        if name in facts.splits:
+            console.warn(f"there is no {name} split: nothing is left of what the source has for it")
+        elif name == "test" and settings.test:
+            why = (
+                "chooses by a hash, and validation is chosen by position here" if cut else "of so few documents is none"
+            )
+            console.warn(f"there is no test split: prepare.test={settings.test} {why}")
 
 
 def _places_by_class(parts: Sequence[Path], facts: Survey, labels: list[str]) -> list[NDArray[np.float64]]:

@@ -89,8 +89,8 @@ Routed = tuple[NDArray[np.unsignedinteger], Columns, bool]
 class Router:
     """Decides for each document, or by position, which split it joins."""
 
-    def __init__(self, cut: Cut | None, validated: bool, borders: NDArray[np.float64], tokenizer: Tokenizer) -> None:
-        self.cut, self.validated, self.borders, self.tokenizer = cut, validated, borders, tokenizer
+    def __init__(self, cut: Cut | None, borders: NDArray[np.float64], tokenizer: Tokenizer) -> None:
+        self.cut, self.borders, self.tokenizer = cut, borders, tokenizer
         self.position = 0
         self.last = TRAIN
 
@@ -108,7 +108,7 @@ class Router:
         self, part: Part, kept: NDArray[np.bool_], ids: NDArray[np.unsignedinteger], columns: Columns
     ) -> Iterator[tuple[str, Routed]]:
         routed = by_hash(part.hashes[kept], self.borders, columns.get("labels"))
-        if part.split is not None and (part.split != "train" or self.validated):
+        if part.split in ("validation", "test"):
             routed[:] = NAMES.index(part.split)
         if part.continues:
             routed[0] = self.last
