@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from gpt2lab.core.errors import UserError
-from gpt2lab.text import formats
+from gpt2lab.text import formats, items, named
 from gpt2lab.text.documents import BadRow, Document
 from gpt2lab.text.formats import Columns, FileSource, find_files
 from vocabularies import small
@@ -562,6 +562,16 @@ def test_a_table_without_its_end_is_known_before_anything_is_read(tmp_path):
         path.write_bytes(TABLES[name][:-1])
         with pytest.raises(UserError, match="cut short"):
             FileSource([path]).check()
+
+
+@pytest.mark.parametrize("data", [b"no parquet at all", TABLES["rows.parquet"][:-1], b""])
+def test_damage_of_items_and_of_named_sets_is_named(tmp_path, data):
+    path = tmp_path / "rows.parquet"
+    path.write_bytes(data)
+    for read_all in (lambda: items.read(str(path)), lambda: list(named.endings(iter([path])))):
+        with pytest.raises(UserError, match="damaged or cut short") as caught:
+            read_all()
+        assert caught.value.place == str(path)
 
 
 def test_damage_is_named_or_harmless_wherever_it_is(tmp_path):

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import accumulate
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpt2lab.core.errors import UserError
@@ -39,6 +40,15 @@ def parquet_parts(file: File, columns: Columns, piece_bytes: int) -> Iterator[Pa
         (size, partial(_parquet_rows, file, columns, range(start, stop), firsts[start]))
         for start, stop, size in zip(starts, stops, sizes)
     )
+
+
+def parquet_records(path: Path) -> Iterator[dict[str, Any]]:
+    """Rows as they stand, with all their columns."""
+    from pyarrow import parquet
+
+    with _reading(File(path, path.name)), parquet.ParquetFile(path) as table:
+        for batch in table.iter_batches():
+            yield from batch.to_pylist()
 
 
 def _starts(weights: Sequence[int], enough: int) -> list[int]:

@@ -12,6 +12,7 @@ from typing import Any
 from gpt2lab.core import files
 from gpt2lab.core.errors import UserError
 from gpt2lab.text import builtin, hub_data
+from gpt2lab.text.arrow_files import parquet_records
 from gpt2lab.text.formats import describe_files, find_files, format_of, named_files
 from gpt2lab.text.hub_data import HubSource
 from gpt2lab.text.named import SETS, LocalSet, open_set
@@ -71,14 +72,7 @@ def _files(data: str, local: Path | None) -> tuple[list[Path], dict[str, Any]]:
 def _rows(path: Path, name: str) -> Iterator[Row]:
     kind = format_of(path)
     if kind == ".parquet":
-        from pyarrow import parquet
-
-        number = 0
-        with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches():
-                for values in batch.to_pylist():
-                    number += 1
-                    yield Row(f"{name}, row {number}", values)
+        yield from (Row(f"{name}, row {number}", values) for number, values in enumerate(parquet_records(path), 1))
     elif kind == ".jsonl":
         yield from _lines(path, name)
     elif kind == ".json":

@@ -11,6 +11,7 @@ from typing import Any
 
 from gpt2lab.core import console
 from gpt2lab.core.errors import UserError
+from gpt2lab.text.arrow_files import parquet_records
 from gpt2lab.text.columns import Columns
 from gpt2lab.text.documents import BadRow, Document, Piece, Source, inline_pieces
 from gpt2lab.text.formats import FileSource, describe_files
@@ -113,11 +114,7 @@ def _lines(path: Path) -> Iterator[str | BadRow]:
 def _records(path: Path) -> Iterator[Any]:
     """Rows as they stand; what is no JSON is no record."""
     if path.suffix == ".parquet":
-        from pyarrow import parquet
-
-        with parquet.ParquetFile(path) as table:
-            for batch in table.iter_batches():
-                yield from batch.to_pylist()
+        yield from parquet_records(path)
         return
     with open_binary(path) as file:
         for raw in file:
