@@ -2,6 +2,8 @@
 
 import json
 import lzma
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -376,6 +378,19 @@ def test_what_changed_in_a_folder_is_said_in_a_few_words(tmp_path, tokenizer):
         "another corpus is here: 1 of 160 files changed: 1.txt; 1 file added: new.txt; "
         "5 files gone: 5.txt, 6.txt, 7.txt …; test: 0.0 there, 0.1 asked for"
     )
+
+
+def test_a_file_name_that_is_no_utf8_is_written_down_escaped(tmp_path, tokenizer, capsys):
+    folder = os.fsencode(tmp_path / "data")
+    os.mkdir(folder)  # noqa: PTH102 pathlib knows no bytes
+    for name, content in ((b"caf\xe9.txt", b"Some text.\n"), (b"\xe9.jsonl", b"no row\n"), (b"\xe9.png", b"")):
+        Path(os.fsdecode(folder + b"/" + name)).write_bytes(content)
+    corpus = prepare(str(tmp_path / "data"), tmp_path / "c", tokenizer, PrepareSettings(validation=0))
+    assert [file["name"] for file in corpus.manifest["source"]["files"]] == ["caf\\xe9.txt", "\\xe9.jsonl"]
+    assert words(corpus, "train") == ["Some text.\n"]
+    said = capsys.readouterr()
+    assert "such as \\xe9.png" in said.out
+    assert "first \\xe9.jsonl, row 1" in said.err
 
 
 @pytest.mark.parametrize("content", [b"", b"  \n ", b"\xff\xfe\n"])

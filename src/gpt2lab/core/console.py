@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -87,7 +88,12 @@ def _is_news(*words: object) -> bool:
 
 def say(text: str = "") -> None:
     if _state.mode != "quiet" and not _state.hushed and _is_news(text):
-        _messages().print(text, highlight=False, soft_wrap=True, markup=False)
+        _messages().print(printable(text), highlight=False, soft_wrap=True, markup=False)
+
+
+def printable(text: str) -> str:
+    """Bytes of a file's name that are no UTF-8, which Python keeps as halves of pairs, written out: `caf\\xe9.txt`."""
+    return re.sub("[\udc80-\udcff]", lambda byte: f"\\x{ord(byte[0]) - 0xDC00:02x}", text)
 
 
 def show(text: str) -> None:
@@ -97,7 +103,7 @@ def show(text: str) -> None:
 
 def warn(text: str) -> None:
     if not _state.hushed:
-        _errors().print(f"warning: {text}", style="yellow", highlight=False, soft_wrap=True, markup=False)
+        _errors().print(printable(f"warning: {text}"), style="yellow", highlight=False, soft_wrap=True, markup=False)
 
 
 def warn_once(text: str) -> None:
@@ -107,7 +113,7 @@ def warn_once(text: str) -> None:
 
 
 def error(text: str) -> None:
-    _errors().print(text, style="red", highlight=False, soft_wrap=True, markup=False)
+    _errors().print(printable(text), style="red", highlight=False, soft_wrap=True, markup=False)
 
 
 def next_command(command: str) -> None:

@@ -144,7 +144,7 @@ def named_files(paths: Sequence[Path]) -> list[File]:
     """In sorted order, under names that do not change when their folder moves."""
     absolute = {path.absolute(): path for path in paths}
     folder = os.path.commonpath([path.parent for path in absolute]) if absolute else ""
-    return [File(absolute[path], path.relative_to(folder).as_posix()) for path in sorted(absolute)]
+    return [File(absolute[path], console.printable(path.relative_to(folder).as_posix())) for path in sorted(absolute)]
 
 
 def describe_files(paths: Sequence[Path]) -> list[dict[str, Any]]:
