@@ -489,6 +489,15 @@ def test_another_encoding_is_named_with_what_converts_it(tmp_path, tokenizer):
     assert "iconv" in caught.value.cause
 
 
+@pytest.mark.parametrize(("name", "content"), [("a.txt", "Some text."), ("a.json", '[{"text": "Some text."}]')])
+def test_utf16_is_named_with_what_converts_it(tmp_path, tokenizer, name, content):
+    (tmp_path / name).write_bytes(content.encode("utf-16"))
+    with pytest.raises(UserError, match="UTF-16, not UTF-8") as caught:
+        prepare(str(tmp_path / name), tmp_path / "c", tokenizer, PrepareSettings())
+    assert "iconv -f UTF-16 -t UTF-8" in caught.value.cause
+    assert "WINDOWS" not in caught.value.cause
+
+
 def test_too_little_text_to_hold_any_out_is_said(tmp_path, tokenizer, capsys):
     prepare(rows(tmp_path / "a.jsonl", ["short"]), tmp_path / "c", tokenizer, PrepareSettings())
     assert "there is no validation split" in capsys.readouterr().err

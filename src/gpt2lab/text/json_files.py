@@ -12,7 +12,7 @@ from gpt2lab.text.columns import Columns, choose, document
 from gpt2lab.text.cutting import File, Part, Rows, Span, content, cut, whole_lines
 from gpt2lab.text.documents import BadRow, Document
 from gpt2lab.text.json_rows import exactly, parse
-from gpt2lab.text.opening import UTF8_MARK, open_binary, open_text
+from gpt2lab.text.opening import UTF8_MARK, UTF16, UTF16_MARKS, open_binary, open_text
 
 SAMPLE_BYTES = 1 << 20
 SAMPLE_ROWS = 100
@@ -47,6 +47,9 @@ def _lines(file: File, columns: Columns, held: bytes | Span, first: int) -> Rows
 def _whole(file: File, columns: Columns) -> Rows:
     with open_binary(file.path) as stream:
         data = stream.read().removeprefix(UTF8_MARK)
+    if data.startswith(UTF16_MARKS):
+        yield BadRow(file.name, UTF16)
+        return
     try:
         value = json.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:

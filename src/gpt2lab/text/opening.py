@@ -16,6 +16,7 @@ from gpt2lab.core.errors import UserError
 BUFFER = 1 << 20
 UTF8_MARK = b"\xef\xbb\xbf"
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+UTF16 = "UTF-16, not UTF-8 (`iconv -f UTF-16 -t UTF-8 FILE > NEW` converts it)"
 
 
 def _zstd(file: BinaryIO) -> Any:

@@ -10,7 +10,7 @@ from gpt2lab.core.errors import UserError
 from gpt2lab.text.columns import UNNAMED, Columns
 from gpt2lab.text.cutting import File, Part, Rows, Span, content, cut
 from gpt2lab.text.documents import BadRow, Document
-from gpt2lab.text.opening import BUFFER, Stream, open_binary
+from gpt2lab.text.opening import BUFFER, UTF16, UTF16_MARKS, Stream, open_binary
 
 BORDER_BYTES = 1 << 16  # in which the end of a word is looked for
 
@@ -59,6 +59,8 @@ def _checked(file: File) -> tuple[BadRow | None, int]:
     """What is wrong, and the size: known before the first piece goes out, for a document is whole or is not there."""
     decoder, line, size = codecs.getincrementaldecoder("utf-8")(), 1, 0
     with open_binary(file.path) as stream:
+        if stream.peek(2).startswith(UTF16_MARKS):
+            return BadRow(file.name, UTF16), size
         try:
             while block := stream.read(BUFFER):
                 size += len(block)
