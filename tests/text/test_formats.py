@@ -660,6 +660,12 @@ def test_semicolons_between_columns_are_named(tmp_path):
     assert "semicolons" in str(caught.value.way_out)
 
 
+@pytest.mark.parametrize("name", ["rows.csv", "rows.tsv"])
+def test_spaces_around_the_names_of_columns_do_not_count(tmp_path, name):
+    data = b"id, text, label \n1,good,2\n".replace(b",", b"\t" if name == "rows.tsv" else b",")
+    assert read_file(tmp_path, name, data, Columns(label="label")) == [Document("good", label=2)]
+
+
 def test_a_file_and_a_glob(folder, monkeypatch):
     assert find_files(str(folder / "a.csv")) == [folder / "a.csv"]
     assert find_files(str(folder / "**" / "*.*l")) == [folder / "b/rows.jsonl"]

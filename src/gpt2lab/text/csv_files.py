@@ -156,7 +156,8 @@ def _beginning(file: File, read: Read) -> list[tuple[int, list[str]]]:
 
 
 def _table(file: File, read: Read, wanted: Columns, beginning: list[tuple[int, list[str]]]) -> Table:
-    (header, first), second = beginning[0], beginning[-1][1]
+    (header, cells), second = beginning[0], beginning[-1][1]
+    first = [cell.strip() for cell in cells]
     names, texts = tuple(first), _text_columns(first, second)
     if wanted.every or all(name.isdecimal() for name in wanted.named):
         header, names = None, tuple(str(number) for number in range(len(first)))
