@@ -481,6 +481,29 @@ def test_every_class_gives_the_same_share_and_a_repeated_text_stays_on_one_side(
     assert np.abs(counts["test"] - [270, 30]).max() <= 2
 
 
+@pytest.mark.parametrize("size", [2, 5, 9, 40])
+@pytest.mark.parametrize("shares", [(0.05, 0.0), (0.05, 0.1), (0.2, 0.3)])
+def test_many_small_classes_together_give_the_shares_and_each_keeps_a_text_to_learn_from(size, shares):
+    rng = np.random.default_rng(1)
+    classes = [rng.random(size) for _ in range(200)]
+    borders = routing.borders_of(PrepareSettings(validation=shares[0], test=shares[1]), classes)
+    held_out = np.array([[(places < border).sum() for border in pair] for places, pair in zip(classes, borders)])
+    validation, test = held_out[:, 0], held_out[:, 1] - held_out[:, 0]
+    assert abs(validation.sum() - 200 * size * shares[0]) <= 1
+    assert abs(test.sum() - 200 * size * shares[1]) <= 1
+    assert (held_out[:, 1] < size).all()
+    assert np.abs(validation - size * shares[0]).max() <= 1.5
+    assert np.abs(test - size * shares[1]).max() <= 1.5
+
+
+def test_classes_of_one_text_leave_the_share_of_another_as_it_is():
+    rng = np.random.default_rng(1)
+    classes = [*(rng.random(1) for _ in range(500)), rng.random(100)]
+    borders = routing.borders_of(PrepareSettings(validation=0.1), classes)
+    assert [int((places < pair[0]).sum()) for places, pair in zip(classes, borders)][:-1] == [0] * 500
+    assert (classes[-1] < borders[-1][0]).sum() == pytest.approx(10, abs=1)
+
+
 def test_another_encoding_is_named_with_what_converts_it(tmp_path, tokenizer):
     (tmp_path / "a.csv").write_bytes("label,text\n1,café\n".encode("latin-1"))
     with pytest.raises(UserError, match="no document is left: 1 document left out: invalid UTF-8") as caught:

@@ -37,12 +37,25 @@ def places_of(hashes: NDArray[np.uint64]) -> NDArray[np.float64]:
 def borders_of(settings: PrepareSettings, classes: Sequence[NDArray[np.float64]] = ()) -> NDArray[np.float64]:
     """(classes, 2): one pair for all, whatever else is in the source; or, given the places of each class's texts,
     a pair a class, so that every class gives the same share."""
-    validation = settings.validation if isinstance(settings.validation, float) else 0.0
-    shares = np.array([validation, validation + settings.test])
+    shares = settings.validation if isinstance(settings.validation, float) else 0.0, settings.test
     if not classes:
-        return shares[None]
+        return np.cumsum(shares)[None]
+    held_out = _held_out([len(places) for places in classes], shares)
     ranked = [np.append(np.sort(places), 1.0) for places in classes]
-    return np.array([places[np.round(shares * (len(places) - 1)).astype(int)] for places in ranked])
+    return np.array([places[np.cumsum(counts)] for places, counts in zip(ranked, held_out)])
+
+
+def _held_out(sizes: Sequence[int], shares: tuple[float, float]) -> list[tuple[int, int]]:
+    """Texts of each class for validation and test. What rounding leaves goes on to the next class, so that many small
+    classes together give the shares; every class keeps a text to learn from."""
+    found, owed = [], np.zeros(2)
+    for size in sizes:
+        owed = np.minimum(owed, 1) + size * np.array(shares)
+        validation = int(min(max(0, size - 1), np.round(owed[0])))
+        test = int(min(max(0, size - 1) - validation, np.round(owed[1])))
+        owed -= (validation, test)
+        found.append((validation, test))
+    return found
 
 
 def paragraph_border(ids: NDArray[np.unsignedinteger], wanted: int, tokenizer: Tokenizer) -> int:
