@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpora import corpus
+from gpt2lab.core.errors import UserError
 from gpt2lab.text.batches import (
     UNSCORED,
     Blocks,
@@ -173,6 +174,13 @@ def test_a_mixture_is_exact_over_every_thousand_places_and_even_in_between(weigh
     for until in (50, 333, 700):
         counts = np.bincount([source for source, _ in found[:until]], minlength=len(weights))
         assert np.abs(counts - shares * until).max() <= len(weights)
+
+
+@pytest.mark.parametrize("weights", [[1e-9, 1], [1, 2, 0.001]])
+def test_a_weight_too_small_to_be_drawn_at_all_is_refused(weights):
+    with pytest.raises(UserError, match=f"source {weights.index(min(weights)) + 1} of the mixture is never drawn"):
+        Mixture([Counted(10) for _ in weights], weights)
+    Mixture([Counted(10), Counted(10)], [0.001, 0.999])
 
 
 def test_within_a_mixture_each_source_shows_every_row_once_an_epoch_of_its_own():

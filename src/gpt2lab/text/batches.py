@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gpt2lab.core.errors import UserError
 from gpt2lab.text.corpus import Split
 
 UNSCORED = -100  # a target that does not count
@@ -260,14 +261,29 @@ class Mixture:
     sources: Sequence[Rows]
     weights: Sequence[float]
 
+    def __post_init__(self) -> None:
+        for number, (weight, count) in enumerate(zip(self.weights, self.counts), 1):
+            if not count:
+                raise UserError(
+                    f"source {number} of the mixture is never drawn: of {PATTERN:,} places, "
+                    f"its weight of {weight:g} among {sum(self.weights):g} gives it none",
+                    place="prepare.weights",
+                    way_out="prepare the mixture with more weight for it, or without it",
+                )
+
+    @cached_property
+    def counts(self) -> Integers:
+        """How many of the places each source has."""
+        shares = np.array(self.weights, np.float64) / sum(self.weights) * PATTERN
+        counts = np.floor(shares).astype(np.int64)
+        counts[np.argsort(counts - shares, kind="stable")[: PATTERN - counts.sum()]] += 1
+        return counts
+
     @cached_property
     def pattern(self) -> Integers:
         """Which source stands at each place: every source spread as evenly as whole numbers allow."""
-        shares = np.array(self.weights, np.float64) / sum(self.weights) * PATTERN
-        counts = np.floor(shares).astype(int)
-        counts[np.argsort(counts - shares, kind="stable")[: PATTERN - counts.sum()]] += 1
-        times = np.concatenate([(np.arange(count) + 0.5) / count for count in counts if count])
-        owners = np.concatenate([np.full(count, number) for number, count in enumerate(counts)])
+        times = np.concatenate([(np.arange(count) + 0.5) / count for count in self.counts])
+        owners = np.concatenate([np.full(count, number) for number, count in enumerate(self.counts)])
         return owners[np.argsort(times, kind="stable")]
 
     @property
