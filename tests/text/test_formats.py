@@ -706,6 +706,38 @@ def test_files_come_sorted_with_the_split_of_each(folder):
     assert source.size == first.stat().st_size + second.stat().st_size
 
 
+def test_small_files_share_a_piece_in_their_order_and_with_their_places(tmp_path):
+    contents = {f"{number:04}.txt": b"text %d" % number for number in range(300)} | {
+        "0007.txt": b"\xff",
+        "0100-long.txt": b"word " * 1000,
+        "0200.jsonl": b'{"text": "a row"}\nno row\n',
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    paths = find_files(str(tmp_path))
+    alone = FileSource(paths, piece_bytes=1000)
+    together = FileSource(paths, piece_bytes=1 << 20)
+    assert len(list(alone.pieces())) > 300
+    assert len(list(together.pieces())) < 5
+    given = read(together)
+    assert [row.place for row in given] == list(dict.fromkeys(row.place for row in read(alone)))
+    assert [row.text for row in given if isinstance(row, Document)][99:101] == ["word " * 1000, "text 100"]
+    assert sum(piece.size for piece in together.pieces()) == together.size
+
+
+def test_files_of_different_splits_share_no_piece(tmp_path):
+    paths = [tmp_path / f"{number}.txt" for number in range(6)]
+    for path in paths:
+        path.write_text(path.name)
+    splits = {path: "test" if path.name == "3.txt" else "train" for path in paths}
+    pieces = list(FileSource(paths, split=splits).pieces())
+    assert [(piece.split, len(list(piece.documents()))) for piece in pieces] == [
+        ("train", 3),
+        ("test", 1),
+        ("train", 2),
+    ]
+
+
 def test_every_file_is_checked_before_the_first_is_read(folder):
     source = FileSource(find_files(str(folder)))
     source.check()

@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ FORMATS: dict[str, Callable[[File, Columns, int], Iterator[Part]]] = {
 }
 COMPRESSED_INSIDE = (".parquet", ".arrow")
 MANIFEST = "corpus.json"
+SHARED_BYTES = 4 << 20  # of files that share a piece
+COST_OF_A_FILE = 4 << 10
 HASHED_WHOLE = 256 << 20
 HASHED_PART = 1 << 20
 
@@ -73,9 +76,21 @@ class FileSource:
         return replace(self, paths=[file.path for file in self.files if self._split_of(file) == split])
 
     def pieces(self) -> Iterator[FilePiece]:
+        """Of small files many share a piece: each piece costs a file of its own that is flushed to disk."""
+        waiting: list[FilePiece] = []
         for file in self.files:
-            for size, read in self._parts(file, self.piece_bytes):
-                yield FilePiece(self._split_of(file), size, read)
+            pieces = (FilePiece(self._split_of(file), *part) for part in self._parts(file, self.piece_bytes))
+            begun = list(islice(pieces, 2 if file.size < self._shared else 0))
+            if waiting and (len(begun) != 1 or begun[0].split != waiting[0].split or self._is_enough(waiting)):
+                yield _together(waiting)
+                waiting = []
+            if len(begun) == 1:
+                waiting += begun
+            else:
+                yield from begun
+                yield from pieces
+        if waiting:
+            yield _together(waiting)
 
     def check(self) -> None:
         """The columns of every file, before hours are spent on the first ones."""
@@ -91,11 +106,30 @@ class FileSource:
         data = names[0] if len(names) == 1 else f"{len(names):,} files: {names[0]} … {names[-1]}"
         return {"data": data, "files": described, "columns": self.columns.describe()}
 
+    @property
+    def _shared(self) -> int:
+        return min(SHARED_BYTES, self.piece_bytes)
+
+    def _is_enough(self, waiting: Sequence[FilePiece]) -> bool:
+        return sum(piece.size + COST_OF_A_FILE for piece in waiting) >= self._shared
+
     def _parts(self, file: File, piece_bytes: int) -> Iterator[Part]:
         return FORMATS[format_of(file.path)](file, self.columns, piece_bytes)
 
     def _split_of(self, file: File) -> str | None:
         return self.split.get(file.path) if isinstance(self.split, Mapping) else self.split
+
+
+def _together(pieces: Sequence[FilePiece]) -> FilePiece:
+    if len(pieces) == 1:
+        return pieces[0]
+    reads = [piece.read for piece in pieces]
+    return FilePiece(pieces[0].split, sum(piece.size for piece in pieces), partial(_one_by_one, reads))
+
+
+def _one_by_one(reads: Sequence[Callable[[], Rows]]) -> Rows:
+    for read in reads:
+        yield from read()
 
 
 def find_files(data: str) -> list[Path]:
