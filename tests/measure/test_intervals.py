@@ -127,6 +127,20 @@ def test_an_interval_that_cannot_be_had_says_why():
     assert "too few documents differ" in note
 
 
+@pytest.mark.parametrize("differing", [1, 2, 3])
+def test_documents_that_are_nearly_all_alike_have_no_absurd_interval(differing):
+    """Resamples that miss those that differ have no spread but rounding."""
+    for count in range(3, 41):
+        for alike, other in ((0.0, 1.0), (0.1, 0.7), (1e6, 1e6 + 1), (-0.3, 5e-7)):
+            for tokens in (np.ones(count), 1.0 + np.arange(count) % 7):
+                top = np.where(np.arange(count) < differing, other, alike) * tokens
+                found, note = of_ratio(top, tokens, transform="none", resamples=FEW)
+                if found is None:
+                    assert note
+                else:
+                    assert found.half_width < 3 * abs(other - alike)
+
+
 def test_sums_that_do_not_belong_together_or_are_not_finite_are_one_clear_line():
     with pytest.raises(UserError, match=r"10 and 11 documents"):
         of_ratio(np.ones(11), np.ones(10))

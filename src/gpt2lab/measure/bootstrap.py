@@ -82,19 +82,21 @@ def standard_error(numerators: Numbers, denominators: Numbers) -> tuple[Numbers,
 def stray(residuals: Numbers, denominators: Numbers, drawn: Numbers) -> Numbers:
     """|studentised shift| of each resample (rows), for each sample (columns) of documents (first axis).
 
+    Where the documents of a resample are all alike, three terms cancel and leave rounding, which is no error.
     Products with one table of counts give the five sums that a resample's shift and linearised error are made of.
     """
     documents = len(residuals)
     residuals, denominators = residuals.reshape(documents, -1), denominators.reshape(documents, -1)
     shift, total = drawn @ residuals, drawn @ denominators
     shift /= total
-    squares = drawn @ residuals**2
-    squares -= 2 * shift * (drawn @ (residuals * denominators))
-    squares += shift**2 * (drawn @ denominators**2)
+    squared, crossed = drawn @ residuals**2, 2 * shift * (drawn @ (residuals * denominators))
+    shifted = shift**2 * (drawn @ denominators**2)
+    squares = squared - crossed + shifted
     error = np.sqrt(np.maximum(squares, 0) * (documents / (documents - 1))) / total
-    nothing = error <= ROUNDING * np.abs(residuals).sum(axis=0) / denominators.sum(axis=0)
+    least = ROUNDING * np.abs(residuals).sum(axis=0) / denominators.sum(axis=0)
+    nothing = (error <= least) | (squares <= ROUNDING * (squared + np.abs(crossed) + shifted))
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(nothing, np.where(shift == 0, 0.0, np.inf), np.abs(shift) / error)
+        return np.where(nothing, np.where(np.abs(shift) <= least, 0.0, np.inf), np.abs(shift) / error)
 
 
 def scored(denominators: ArrayLike, *numerators: ArrayLike) -> tuple[Numbers, ...]:
