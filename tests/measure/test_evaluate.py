@@ -1,9 +1,12 @@
 """A result is kept with all that moves it, is found again, and stands beside its like alone."""
 
 import json
+import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import safetensors.numpy
 import yaml
 
 from command_line import fresh, gpt2lab, last_json
@@ -11,6 +14,7 @@ from corpora import SENTENCES, corpus
 from gpt2lab.core import files
 from gpt2lab.core.errors import UserError
 from gpt2lab.measure import comparison, evaluate, published, records
+from gpt2lab.measure.bench import Bench
 from gpt2lab.measure.settings import DataSettings, EvaluateSettings, Evaluation
 from gpt2lab.model.writing import write_model
 from models import TINY, language_model, lively
@@ -70,6 +74,36 @@ def test_the_same_question_is_answered_from_what_is_stored(place, capsys, monkey
     (place / "rows.jsonl").write_text((place / "rows.jsonl").read_text() + '{"text": "more"}\n')
     measured(place)
     assert "already" not in capsys.readouterr().out
+
+
+def test_a_changed_config_is_another_model_and_other_words_for_it_are_not(place, tmp_path, capsys):
+    write_model(tmp_path / "m", language_model(CONFIG), small())
+    about = files.read_json(tmp_path / "m" / "config.json")
+    first = measured(place, model=tmp_path / "m")
+    files.write_json(tmp_path / "m" / "config.json", {**about, "activation_function": "relu"})
+    assert measured(place, model=tmp_path / "m")["value"] != first["value"]
+    assert "already measured" not in capsys.readouterr().out
+    files.write_json(tmp_path / "m" / "config.json", {**about, "transformers_version": "5.0"})
+    assert measured(place, model=tmp_path / "m") == first
+
+
+def test_an_adapter_is_another_model_with_other_settings_or_another_base(place, tmp_path):
+    """As PEFT writes one: its folder names the base and holds no hash of it."""
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    settings = {"base_model_name_or_path": str(tmp_path / "base"), "peft_type": "LORA", "lora_alpha": 8}
+    shutil.copytree(place / "model", tmp_path / "base")
+    safetensors.numpy.save_file({"lora": np.ones(3)}, adapter / "adapter_model.safetensors")
+
+    def identity(**changed):
+        files.write_json(adapter / "adapter_config.json", {**settings, **changed})
+        return Bench(str(adapter), "", Evaluation()).identity
+
+    as_it_was = identity()
+    assert identity() == as_it_was
+    assert identity(lora_alpha=16) != as_it_was
+    shutil.copy(place / "other" / "model.safetensors", tmp_path / "base")
+    assert identity() != as_it_was
 
 
 @pytest.mark.parametrize("damage", [".json", ".jsonl"])

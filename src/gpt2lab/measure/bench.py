@@ -13,7 +13,7 @@ from gpt2lab.measure import plans, precision, texts
 from gpt2lab.measure.settings import Evaluation
 from gpt2lab.measure.texts import Texts
 from gpt2lab.model.gpt2 import GPT2
-from gpt2lab.model.reading import find_model, read_language_model, tokenizer_of, weight_hash
+from gpt2lab.model.reading import config_hash, find_model, read_language_model, tokenizer_of, weight_hash
 from gpt2lab.text.corpus import Split, open_corpus
 from gpt2lab.text.items import Items
 from gpt2lab.text.items import read as read_items
@@ -42,7 +42,7 @@ class Bench:
     def identity(self) -> dict[str, Any]:
         about = self.folder / "gpt2lab.json"
         base = {"base_weights": files.read_json(about).get("base_weights")} if about.is_file() else {}
-        return {"path": self.source, "weights": weight_hash(self.folder), **base}
+        return {"path": self.source, "weights": weight_hash(self.folder), "config": config_hash(self.folder), **base}
 
     @cached_property
     def tokenizer(self) -> Tokenizer:

@@ -11,7 +11,7 @@ from gpt2lab.core.errors import UserError
 from gpt2lab.measure import forgetting, lineage, precision, samples, text_quality
 from gpt2lab.measure.bench import Bench
 from gpt2lab.model.gpt2 import GPT2
-from gpt2lab.model.reading import find_model, read_language_model, tokenizer_of, weight_hash
+from gpt2lab.model.reading import config_hash, find_model, read_language_model, tokenizer_of, weight_hash
 from gpt2lab.text.corpus import Corpus, open_corpus
 
 WITH_BASE = ("forgetting", "text-quality")
@@ -39,7 +39,7 @@ def measure_forgetting(names: Sequence[str], bench: Bench) -> list[dict[str, Any
 def data_of_forgetting(name: str, bench: Bench) -> dict[str, Any]:
     texts = bench.texts
     about = {"path": bench.data, "hash": texts.hash, "split": texts.split, "form": texts.form}
-    return {**about, "beside": _about_base(bench)["base"]["weights"]}
+    return {**about, "beside": _hashes_of_base(bench)}
 
 
 def measure_text_quality(names: Sequence[str], bench: Bench) -> list[dict[str, Any]]:
@@ -55,7 +55,7 @@ def measure_text_quality(names: Sequence[str], bench: Bench) -> list[dict[str, A
 
 def data_of_text_quality(name: str, bench: Bench) -> dict[str, Any]:
     train = _train(bench)
-    beside = [_about_base(bench)["base"]["weights"], train and train.hash, bench.settings.quality.as_dict()]
+    beside = [*_hashes_of_base(bench), train and train.hash, bench.settings.quality.as_dict()]
     return {"path": bench.data, "hash": files.sha256(_samples_file(bench)), "beside": beside}
 
 
@@ -80,6 +80,11 @@ def _base(bench: Bench) -> GPT2:
 def _about_base(bench: Bench) -> dict[str, Any]:
     name = _base_name(bench)
     return {"base": {"path": name, "weights": weight_hash(find_model(name))}}
+
+
+def _hashes_of_base(bench: Bench) -> list[str]:
+    place = find_model(_base_name(bench))
+    return [weight_hash(place), config_hash(place)]
 
 
 def _train(bench: Bench) -> Corpus | None:

@@ -88,5 +88,5 @@ def _name(record: dict[str, Any]) -> str:
         protocol, what = asked["protocol"], asked
     else:
         protocol, model, data = record["protocol"], record["model"], record["data"]
-        what = [protocol, model["weights"], data.get("hash"), record["settings"]]
+        what = [protocol, model["weights"], model.get("config"), data.get("hash"), record["settings"]]
     return f"{re.sub(r'[^a-z0-9]+', '-', protocol.lower())}-{files.fingerprint(what)[:10]}"

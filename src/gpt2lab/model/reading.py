@@ -15,7 +15,7 @@ from torch import Tensor
 from gpt2lab.core import console, files, hub
 from gpt2lab.core.errors import UserError
 from gpt2lab.model import checkpoints, layout, lora, prompt, quantised
-from gpt2lab.model.config import GPT2Config, from_huggingface
+from gpt2lab.model.config import GPT2Config, from_huggingface, to_huggingface
 from gpt2lab.model.gpt2 import GPT2, VOCABULARY_MULTIPLE, GPT2Classifier, build
 from gpt2lab.model.pickle_free import damaged, read_pickle_free
 from gpt2lab.model.writing import ABOUT
@@ -255,6 +255,18 @@ def weight_hash(place: Path) -> str:
         return files.sha256(place)
     folder = place
     return files.fingerprint({file.name: files.sha256(file) for file in weight_files(folder)})
+
+
+def config_hash(place: Path) -> str:
+    """One hash for what decides, beside a folder's weights, what they compute: config, an adapter's own, its base."""
+    if place.is_file():  # a checkpoint holds its config
+        return weight_hash(place)
+    parts: list[Any] = [to_huggingface(read_config(place))]
+    if (place / "adapter_config.json").is_file():
+        adapter, base = files.read_json(place / "adapter_config.json"), find_model(base_of(place))
+        adapter.pop("base_model_name_or_path", None)  # where it lies
+        parts += [adapter, _about(place).get("quantised"), weight_hash(base), config_hash(base)]
+    return files.fingerprint(parts)
 
 
 _WHOLE = "the folder must hold the whole model; download or export it again"
