@@ -76,6 +76,15 @@ def test_the_same_question_is_answered_from_what_is_stored(place, capsys, monkey
     assert "already" not in capsys.readouterr().out
 
 
+def test_what_is_found_again_bears_the_names_that_were_typed(place, tmp_path):
+    first = measured(place)
+    shutil.copytree(place / "model", tmp_path / "copy")
+    shutil.copy(place / "rows.jsonl", tmp_path / "same.jsonl")
+    again = measured(place, model=tmp_path / "copy", data=tmp_path / "same.jsonl")
+    assert (again["model"]["path"], again["data"]["path"]) == (str(tmp_path / "copy"), str(tmp_path / "same.jsonl"))
+    assert again["circumstances"] == first["circumstances"]
+
+
 def test_a_changed_config_is_another_model_and_other_words_for_it_are_not(place, tmp_path, capsys):
     write_model(tmp_path / "m", language_model(CONFIG), small())
     about = files.read_json(tmp_path / "m" / "config.json")

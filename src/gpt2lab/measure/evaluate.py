@@ -79,7 +79,7 @@ def _evaluate(protocols: list[str], bench: Bench, again: bool) -> list[dict[str,
         before = None if again or asked is None else records.find(bench.results, asked)
         if before is not None:
             console.say(f"{name}: already measured, with the same model, data and settings; --again measures it again")
-            found[name] = before
+            found[name] = _as_named_now(before, bench)
     missing = [name for name in protocols if name not in found]
     for family in dict.fromkeys(family_of(name).measure for name in missing):
         names = [name for name in missing if family_of(name).measure is family]
@@ -108,6 +108,12 @@ def _asked(name: str, bench: Bench) -> dict[str, Any] | None:
         "columns": bench.settings.data.as_dict(),
         **({"beside": data["beside"]} if "beside" in data else {}),
     }
+
+
+def _as_named_now(record: dict[str, Any], bench: Bench) -> dict[str, Any]:
+    """The same model and data may lie elsewhere than when they were measured."""
+    model, data = {**record["model"], "path": bench.source}, {**record["data"], "path": bench.data}
+    return {**record, "model": model, "data": data}
 
 
 def _complete(record: dict[str, Any], name: str, bench: Bench, asked: dict[str, Any] | None) -> dict[str, Any]:
