@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import yaml
 
 from gpt2lab.core.errors import UserError
 from gpt2lab.measure import choices, harness, hellaswag, lambada
@@ -46,8 +47,6 @@ UNTIL = {
 
 def write_task(folder, name, about, rows):
     """A task file and its data, as a user would write them."""
-    import yaml
-
     data = folder / f"{name}.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     about = {"task": name, "dataset_path": "json", "dataset_kwargs": {"data_files": {"test": str(data)}},
@@ -149,6 +148,29 @@ def test_a_task_s_record_says_its_version_metrics_interval_and_items(tasks):
     assert record["interval"]["low"] <= record["value"] <= record["interval"]["high"]
     assert record["settings"]["lm_eval"]
     assert set(record["items"][0]) >= {"item", "target", "answers", "acc", "acc_norm"}
+
+
+def test_a_group_s_value_is_its_metric_with_an_interval_and_never_the_number_of_its_items(tmp_path):
+    model = language_model(replace(TINY, vocabulary=small().size, context=64))
+    rows = [{"ctx": text[:9], "activity_label": "Text", "endings": [text[9:20], "x"], "label": 0} for text in TEXTS]
+    for name in ("one", "other"):
+        write_task(tmp_path, name, HELLASWAG, rows)
+    group = {
+        "group": "both",
+        "task": ["one", "other"],
+        "aggregate_metric_list": [{"metric": "acc_norm"}, {"metric": "acc"}],
+        "metadata": {"version": 1},
+    }
+    (tmp_path / "both.yaml").write_text(yaml.safe_dump(group))
+    records = {record["protocol"]: record for record in harness.measure(["both"], model, small(), tasks_from=tmp_path)}
+    record, one = records["harness:both@1"], records["harness:one@3"]
+    assert record["value_is"] == "acc_norm"
+    assert record["value"] == pytest.approx(one["metrics"]["acc_norm"])
+    assert record["counts"]["items"] == 2 * len(TEXTS)
+    for measured in (record, one):
+        assert set(measured["intervals"]) == {"acc", "acc_norm"}
+        assert measured["interval"] == measured["intervals"][measured["value_is"]]
+        assert set(measured["metrics"]) == {"acc", "acc_stderr", "acc_norm", "acc_norm_stderr"}
 
 
 def test_lambada_is_the_harnesss_accuracy_and_perplexity(tasks):

@@ -99,11 +99,13 @@ def _explained(tasks: Sequence[str]) -> Any:
 
 
 def _record(name: str, found: dict[str, Any], settings: dict[str, Any], model: GPT2, seconds: float) -> dict[str, Any]:
-    metrics = {_plain(key): value for key, value in found["results"][name].items() if _is_number(value)}
+    results = found["results"][name]
+    metrics = {_plain(key): value for key, value in results.items() if "," in key and _is_number(value)}
     values = {key: value for key, value in metrics.items() if not key.split("/")[0].endswith("_stderr")}
     samples = found.get("samples", {}).get(name, [])
     first = _first_metric(name, found, values)
-    interval, note = _interval(first, metrics, samples)
+    intervals = {metric: _interval(metric, metrics, samples) for metric in values}
+    interval, note = intervals.get(first, (None, "this group of tasks has no value of its own"))
     config = found.get("configs", {}).get(name, {})
     measured = circumstances(model.transformer.wte.weight.device, precision.of(model), seconds, 0)
     return {
@@ -113,7 +115,8 @@ def _record(name: str, found: dict[str, Any], settings: dict[str, Any], model: G
         "interval": interval,
         "interval_note": note,
         "metrics": metrics,
-        "counts": {"items": len({sample["doc_id"] for sample in samples})},
+        "intervals": {metric: of_metric for metric, (of_metric, _) in intervals.items() if of_metric},
+        "counts": {"items": len({sample["doc_id"] for sample in samples}) or results.get("sample_len", 0)},
         "data": {
             "data": config.get("dataset_path"),
             "split": config.get("test_split") or config.get("validation_split"),
@@ -137,7 +140,7 @@ def _is_number(value: object) -> bool:
 
 
 def _first_metric(name: str, found: dict[str, Any], values: dict[str, float]) -> str:
-    """The one that the task names first."""
+    """The one that the task or the group names first."""
     listed = found.get("configs", {}).get(name, {}).get("metric_list") or []
     ordered = [key for entry in listed for key in values if key.split("/")[0] == entry.get("metric")]
     return (ordered or list(values) or [""])[0]
