@@ -150,6 +150,7 @@ def _interval(
     metric: str, metrics: dict[str, float], samples: list[dict[str, Any]]
 ) -> tuple[dict[str, Any] | None, str | None]:
     """Wilson's where every item is right or wrong, else from the harness's standard error."""
+    from gpt2lab.measure import bootstrap
     from gpt2lab.measure.intervals import wilson
 
     plain, _, kind = metric.partition("/")
@@ -157,8 +158,8 @@ def _interval(
     if scores and all(score in (0, 1) for score in scores):
         return wilson(int(sum(scores)), len(scores)).as_dict(), None
     error = metrics.get(f"{plain}_stderr/{kind}" if kind else f"{plain}_stderr")
-    if error is None:
-        return None, "the harness gives no standard error for this metric"
+    if not error:
+        return None, "the harness gives no standard error for this metric" if error is None else bootstrap.TOO_ALIKE
     value = metrics[metric]
     return {"low": value - Z95 * error, "high": value + Z95 * error, "level": 0.95}, "value ± 1.96 standard errors"
 

@@ -57,7 +57,8 @@ def of_ratio(
     resamples: int = RESAMPLES,
     level: float = 0.95,
 ) -> tuple[Interval | None, str | None]:
-    """Of Σnumerators / Σdenominators, or its exponential, over documents; none and the reason where they are too few.
+    """Of Σnumerators / Σdenominators, or its exponential, over documents; none and the reason where they are too few
+    or too alike.
 
     With denominators of one it is the interval of a mean over prompts or items.
     """
@@ -66,7 +67,7 @@ def of_ratio(
         return None, bootstrap.too_few(len(bottom))
     found = bootstrap.ratio(top, bottom, seed=seed, resamples=resamples)
     half = found.half_width(level)
-    if half is None:
+    if not half:  # that all are equal here does not make the value certain
         return None, bootstrap.TOO_ALIKE
     low, high = found.value - half, found.value + half
     if transform == "exp":
