@@ -77,6 +77,14 @@ def test_columns_numbers_from_one_and_rows_without_a_text(tmp_path, capsys):
     assert "2 rows left out: empty text" in capsys.readouterr().err
 
 
+def test_classes_of_which_there_is_no_text_are_named(tmp_path, capsys):
+    rows = [{"text": document.text, "label": document.label} for document in LABELLED]
+    measured(jsonl(tmp_path, rows))
+    assert "no text of" not in capsys.readouterr().err
+    measured(jsonl(tmp_path, [row for row in rows if row["label"] == "World"]))
+    assert "no text of 2 of the model's 3 classes here: Sports, Business" in capsys.readouterr().err
+
+
 def test_limit_and_context_are_settings_of_the_result(tmp_path):
     path = jsonl(tmp_path, [{"text": document.text, "label": document.label} for document in LABELLED])
     record = measured(path, "evaluate.context=5", "evaluate.limit=30")

@@ -34,7 +34,8 @@ def of_classes(matrix: Integers) -> list[dict[str, float]]:
 
 
 def macro_f1(matrix: Integers) -> float:
-    return float(np.mean([found["f1"] for found in of_classes(matrix)]))
+    """Over the classes that occur, in the texts or among the answers."""
+    return float(np.mean([found["f1"] for found in of_classes(matrix) if found["support"] or found["predicted"]]))
 
 
 def calibration(log_p: Floats, true: Integers, bins: int = BINS) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from gpt2lab.model.gpt2 import GPT2, GPT2Classifier
 from gpt2lab.text.tokenizer import Tokenizer
 
 PROTOCOL = "labels@1"
+NAMED = 5  # classes without a text
 
 
 def measure(
@@ -39,7 +40,7 @@ def measure(
     texts = labelled.read(str(data), tokenizer, classifier.config.labels, longest, settings.data, local).first(limit)
     if not len(texts):
         raise UserError("there is no text to classify", place=data, way_out="each row needs a text and a label")
-    _say_what_is_missing(texts, longest)
+    _say_what_is_missing(texts, longest, classifier.config.labels)
     begin = time.perf_counter()
     log_p, tokens = _classified(
         in_precision(classifier, settings.evaluate.precision), texts, settings.evaluate.token_budget
@@ -148,7 +149,10 @@ def _items(log_p: NDArray[np.float64], true: NDArray[np.int64], names: Sequence[
     ]
 
 
-def _say_what_is_missing(texts: LabelledTexts, longest: int) -> None:
+def _say_what_is_missing(texts: LabelledTexts, longest: int, names: Sequence[str]) -> None:
+    if absent := [name for number, name in enumerate(names) if number not in texts.classes]:
+        named = ", ".join(absent[:NAMED]) + (", …" if len(absent) > NAMED else "")
+        console.warn(f"no text of {len(absent)} of the model's {len(names)} classes here: {named}")
     if truncated := int(texts.cut.sum()):
         console.warn(f"{console.counted(truncated, 'text')} of {len(texts):,} are cut to {longest} tokens")
     for reason, found in texts.left_out.items():
