@@ -148,6 +148,12 @@ def test_a_classifiers_records_count_texts(place):
     assert [record["texts"] for record in lines.read(run / "metrics.jsonl")] == [8, 8, 8]
 
 
+def test_a_classifier_s_adapter_is_measured_by_its_labels_unless_asked_otherwise(place, capsys):
+    adapter = tune(place, "by-labels", "labels", "lora")
+    assert gpt2lab("evaluate", adapter, "--data", place / "labels", "--json") == 0
+    assert last_json(capsys.readouterr().out)["protocol"] == "labels@1"
+
+
 def test_trainable_parameters_are_the_published_ones():
     from gpt2lab.model import lora
     from gpt2lab.model.config import GPT2Config

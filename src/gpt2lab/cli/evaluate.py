@@ -104,7 +104,7 @@ def _usual(model: str) -> str:
     from gpt2lab.model.reading import find_model, read_config
 
     place = find_model(model)
-    classifies = (place / "config.json").is_file() and read_config(place).labels
+    classifies = place.is_dir() and read_config(place).labels
     return "labels" if classifies else "perplexity/token-window"
 
 
