@@ -14,7 +14,7 @@ def record(split, sum_nll, tokens, **settings):
         "protocol": "perplexity/blocks@1",
         "settings": {"block": 64, "split": split, **settings},
         "sum_nll": sum_nll,
-        "counts": {"tokens_scored": tokens},
+        "sum_weights": float(tokens),
     }
 
 

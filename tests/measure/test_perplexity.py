@@ -10,7 +10,7 @@ import torch
 
 from corpora import corpus
 from gpt2lab.core.errors import Failed, UserError
-from gpt2lab.measure import perplexity, plans, precision, streams
+from gpt2lab.measure import overfitting, perplexity, plans, precision, streams
 from gpt2lab.measure.settings import DataSettings, EvaluateSettings, Evaluation
 from gpt2lab.measure.texts import Texts
 from gpt2lab.model import prompt
@@ -43,6 +43,18 @@ def of_documents(documents=DOCUMENTS, form="documents"):
 def measured(name, texts, model, settings=None):
     settings = settings or asking()
     return perplexity.measure(model, plans.plan(name, texts, small(), model.window, settings))
+
+
+@pytest.mark.parametrize("compat", [None, "huggingface"])
+def test_what_is_stored_gives_the_value_again_and_the_gap_between_two_splits(compat):
+    settings = asking(context=24, stride=12, compat=compat).evaluate
+    train, validation = (
+        perplexity.token_window(language_model(), random_ids(1, 70, seed=seed)[0].numpy(), settings) for seed in (3, 4)
+    )
+    for record in (train, validation):
+        assert math.exp(record["sum_nll"] / record["sum_weights"]) == pytest.approx(record["value"])
+    gap = math.log(validation["value"]) - math.log(train["value"])
+    assert overfitting.gap(train, validation) == pytest.approx(gap)
 
 
 @pytest.mark.parametrize("budget", [1, 60, 4096])

@@ -67,6 +67,7 @@ def measure(model: GPT2, plan: Plan, *, token_budget: int | None = None, team: T
             "left_out": plan.left_out,
         },
         "sum_nll": float(sums.nll.sum()),
+        "sum_weights": float(sums.weights.sum()),
         **_also(plan.per, sums.of(there), sizes),
         "settings": {**plan.settings, "precision": precision.of(model)},
         "seed": SEED,
