@@ -17,7 +17,7 @@ from gpt2lab.measure import comparison, evaluate, published, records
 from gpt2lab.measure.bench import Bench
 from gpt2lab.measure.settings import DataSettings, EvaluateSettings, Evaluation
 from gpt2lab.model.writing import write_model
-from models import TINY, language_model, lively
+from models import TINY, classifier, language_model, lively
 from vocabularies import small
 
 CONFIG = replace(TINY, vocabulary=small().size)
@@ -83,6 +83,19 @@ def test_what_is_found_again_bears_the_names_that_were_typed(place, tmp_path):
     again = measured(place, model=tmp_path / "copy", data=tmp_path / "same.jsonl")
     assert (again["model"]["path"], again["data"]["path"]) == (str(tmp_path / "copy"), str(tmp_path / "same.jsonl"))
     assert again["circumstances"] == first["circumstances"]
+
+
+@pytest.mark.parametrize("name", ["choices", "lambada", "labels"])
+def test_the_same_content_is_the_same_data_under_any_name_and_other_content_is_not(place, tmp_path, name):
+    model = classifier(replace(CONFIG, labels=("0", "1"), padding=0)) if name == "labels" else language_model(CONFIG)
+    write_model(tmp_path / "m", model, small())
+    row = {"text": SENTENCES[0], "context": SENTENCES[0], "endings": ["x", "y"], "label": 0}
+    for file, rows in (("a", [row, row]), ("b", [row, row]), ("c", [row])):
+        files.write_text(tmp_path / f"{file}.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    same, alike, other = (
+        measured(place, name, model=tmp_path / "m", data=tmp_path / f"{file}.jsonl")["data"]["hash"] for file in "abc"
+    )
+    assert same == alike != other
 
 
 def test_a_changed_config_is_another_model_and_other_words_for_it_are_not(place, tmp_path, capsys):
