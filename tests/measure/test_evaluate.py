@@ -241,6 +241,7 @@ def test_the_table_says_what_is_better_and_what_comes_next(place, capsys):
     [
         (["--protocol", "perplexity/words"], "did you mean perplexity/word?"),
         (["--protocol", "bits-per-byte", "evaluate.stride=4"], "evaluate.stride has no effect on bits-per-byte"),
+        (["--protocol", "harness:x", "--processes", 2], "tasks of lm-evaluation-harness run in one process"),
         (["evaluate.context=99"], "this model can see 2 to 24 tokens"),
         (["data.split=test"], "no split 'test' here"),
     ],

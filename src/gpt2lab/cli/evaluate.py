@@ -73,6 +73,10 @@ def evaluate(
     if processes > 1:
         if len(models) > 1:
             raise UserError("several processes measure one model at a time", place="--processes", way_out="a line each")
+        if any(name.startswith("harness:") for name in names):
+            raise UserError(
+                "tasks of lm-evaluation-harness run in one process", place="--processes", way_out="leave it out"
+            )
         from gpt2lab.study import launch
 
         if not launch.is_member():
