@@ -251,6 +251,17 @@ def test_bad_input_is_one_clear_line(place, capsys, line, said):
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["choices", "lambada"])
+def test_weights_that_are_no_numbers_are_one_clear_line(place, tmp_path, capsys, name):
+    model = language_model(CONFIG)
+    model.transformer.ln_f.bias.data[0] = float("nan")
+    write_model(tmp_path / "m", model, small())
+    row = {"text": SENTENCES[0], "context": SENTENCES[0], "endings": ["x", "y"], "label": 0}
+    files.write_text(tmp_path / "items.jsonl", json.dumps(row) + "\n")
+    assert gpt2lab("evaluate", tmp_path / "m", "--data", tmp_path / "items.jsonl", "--protocol", name) == 1
+    assert "the log-likelihood of a token is nan" in capsys.readouterr().err
+
+
 def test_a_vocabulary_that_does_not_fit_is_said(place, capsys, tmp_path):
     write_model(tmp_path / "m", language_model(replace(TINY, vocabulary=101)), small())
     assert gpt2lab("evaluate", tmp_path / "m", "--data", place / "rows.jsonl") == 2

@@ -209,10 +209,13 @@ def test_what_cannot_be_measured_is_one_clear_line():
         plans.refuse_idle(asking(stride=3), ["bits-per-byte"])
 
 
-def test_weights_that_are_no_numbers_are_said_and_give_no_result():
+def test_weights_that_are_no_numbers_or_too_large_are_said_and_give_no_result():
     model = language_model(CONFIG)
-    model.transformer.ln_f.bias.data[0] = math.nan
+    model.transformer.ln_f.weight.data *= 1e6
     with pytest.raises(Failed, match="has no perplexity"):
+        measured("perplexity/token-window", of_documents(), model)
+    model.transformer.ln_f.bias.data[0] = math.nan
+    with pytest.raises(Failed, match="the log-likelihood of a token is nan"):
         measured("perplexity/token-window", of_documents(), model)
 
 

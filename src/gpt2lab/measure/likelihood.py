@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gpt2lab.core import own_memory
 from gpt2lab.core.console import Progress, counted
-from gpt2lab.core.errors import UserError
+from gpt2lab.core.errors import Failed, UserError
 from gpt2lab.generate.packed import can_pack, packed_blocks
 from gpt2lab.measure.head import Head
 from gpt2lab.model.gpt2 import GPT2, Transformer, check_ids
@@ -26,6 +26,7 @@ from gpt2lab.train.processes import ALONE, Team
 TOKENS_AT_ONCE = {"cpu": 2048, "cuda": 65536}
 LEAST_FILLED = 0.9  # of the longest row in a batch
 TILE = 8  # widths of batches are multiples of it: few shapes, for which oneDNN keeps kernels, and even ones
+DAMAGED = "the weights are damaged or not of this architecture; measure another checkpoint"
 PADDING = -1  # the branch of what is no token
 
 
@@ -92,6 +93,7 @@ def score(
                 progress.advance(sum(row.completes for row in batch))
     model.train(was_training)
     _gather([values, greedy], device, team)
+    _refuse_what_is_no_number(values)
     return _answers(questions, values, greedy, window)
 
 
@@ -222,6 +224,11 @@ def _gather(arrays: list[NDArray[np.float64]], device: torch.device, team: Team)
         team.add_up([sums])
         for array, summed in zip(arrays, sums.cpu().numpy()):
             array[:] = summed
+
+
+def _refuse_what_is_no_number(values: NDArray[np.float64]) -> None:
+    if not (finite := np.isfinite(values)).all():
+        raise Failed(f"the log-likelihood of a token is {values[~finite][0]:g}", way_out=DAMAGED)
 
 
 def _answers(

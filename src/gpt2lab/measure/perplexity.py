@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from gpt2lab.core import console
 from gpt2lab.core.errors import Failed, UserError
 from gpt2lab.measure import intervals, plans, precision
-from gpt2lab.measure.likelihood import Question, score
+from gpt2lab.measure.likelihood import DAMAGED, Question, score
 from gpt2lab.measure.plans import Plan
 from gpt2lab.measure.records import circumstances
 from gpt2lab.measure.settings import EvaluateSettings, Evaluation
@@ -149,11 +149,8 @@ def _also(per: str, sums: Sums, sizes: dict[str, Integers]) -> dict[str, Any]:
 
 def _ratio(numerators: NDArray[Any], denominators: NDArray[Any], transform: Transform) -> dict[str, Any]:
     ratio = float(numerators.sum() / denominators.sum())
-    if not ratio < MOST_NATS:  # also where it is not a number
-        raise Failed(
-            f"the mean negative log-likelihood is {ratio:g}, which has no perplexity",
-            way_out="the weights are damaged or not of this architecture; measure another checkpoint",
-        )
+    if ratio >= MOST_NATS:
+        raise Failed(f"the mean negative log-likelihood is {ratio:g}, which has no perplexity", way_out=DAMAGED)
     interval, note = intervals.of_ratio(numerators, denominators.astype(np.float64), transform=transform, seed=SEED)
     return {
         "value": math.exp(ratio) if transform == "exp" else ratio,
