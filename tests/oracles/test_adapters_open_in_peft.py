@@ -248,14 +248,35 @@ def test_pissa_has_no_more_directions_than_the_matrix(place, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("key", ["alpha_pattern", "rank_pattern"])
-def test_an_adapter_with_ranks_of_its_own_a_layer_is_refused(place, key, capsys):
-    """To pass over them would be wrong logits in silence."""
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("alpha_pattern", {"c_attn": 4}), ("rank_pattern", {"c_attn": 4}), ("alora_invocation_tokens", [1, 2])),
+        *(
+            ("bias", "all"),
+            ("use_qalora", True),
+            ("layers_to_transform", 0),
+            ("revision", "v2"),
+            ("a_setting_of_next_year", 0.5),
+        ),
+    ],
+)
+def test_an_adapter_that_is_more_than_low_rank_matrices_is_refused(place, key, value, capsys):
+    """To pass over what it asks for would be wrong logits in silence."""
     adapter = tune(place, f"own-{key}", "text", "lora")
     stored = files.read_json(adapter / "adapter_config.json")
-    files.write_json(adapter / "adapter_config.json", {**stored, key: {"c_attn": 4}})
+    files.write_json(adapter / "adapter_config.json", {**stored, key: value})
     assert gpt2lab("generate", adapter, "--prompt", "x") == 2
     assert f"this adapter uses PEFT's {key}" in capsys.readouterr().err
+
+
+def test_every_setting_that_peft_leaves_alone_is_read_over(place):
+    """Also those that are new in the PEFT that is here."""
+    adapter = tune(place, "all-settings", "text", "lora")
+    stored = files.read_json(adapter / "adapter_config.json")
+    settings = {key: value for key, value in peft.LoraConfig().to_dict().items() if key not in stored}
+    files.write_json(adapter / "adapter_config.json", {**settings, **stored, "enable_lora": None})
+    assert read_language_model(adapter)
 
 
 def test_targets_that_are_an_expression_are_read_as_peft_does(place):

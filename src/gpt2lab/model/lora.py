@@ -18,10 +18,15 @@ from gpt2lab.model.settings import LoraSettings
 
 HEAD = "score."
 ADAPTER = "default"  # PEFT's name for the only one
-FOREIGN = (
-    "rank_pattern", "alpha_pattern", "layers_to_transform", "layer_replication", "exclude_modules", "target_parameters",
-    "trainable_token_indices", "lora_bias", "bias",
+READ = (  # of PEFT's settings; every other one must be as PEFT has it by itself
+    "peft_type", "task_type", "base_model_name_or_path", "r", "lora_alpha", "target_modules", "modules_to_save",
+    "use_rslora", "use_dora", "init_lora_weights",
 )  # fmt: skip
+NO_MATTER = (  # to what a finished adapter computes
+    "peft_version", "auto_mapping", "inference_mode", "fan_in_fan_out", "lora_dropout", "megatron_core",
+    "qalora_group_size", "eva_config", "corda_config", "loftq_config", "lora_ga_config",
+)  # fmt: skip
+OFF = {"bias": "none", "revision": "main"}  # beside null, false and what is empty
 PREFIX = "base_model.model."  # of names in PEFT's files
 CHANGES_THE_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")  # starts that PEFT takes out of the weights
 
@@ -122,8 +127,12 @@ def write(folder: Path, model: GPT2 | GPT2Classifier, settings: LoraSettings, ba
 def load(model: GPT2 | GPT2Classifier, folder: Path) -> None:
     """Put a stored adapter on its base, beside the weights; `merge` puts it into them."""
     stored = files.read_json(folder / "adapter_config.json")
-    if foreign := [key for key in FOREIGN if stored.get(key) not in (None, False, {}, [], "none")]:
-        raise UserError(f"this adapter uses PEFT's {foreign[0]}, which is not read here", place=folder)
+    if foreign := [key for key, value in stored.items() if _is_foreign(key, value)]:
+        raise UserError(
+            f"this adapter uses PEFT's {foreign[0]}, which is not read here",
+            place=folder,
+            way_out="merge it in PEFT (merge_and_unload), and read the whole model",
+        )
     if str(start := stored.get("init_lora_weights")).startswith(CHANGES_THE_BASE):
         raise UserError(
             f"this adapter stands on a base that PEFT's {start} has changed, and that base is not here",
@@ -149,6 +158,12 @@ def load(model: GPT2 | GPT2Classifier, folder: Path) -> None:
     with torch.no_grad():
         for name, tensor in found.items():
             wanted[name].copy_(tensor)
+
+
+def _is_foreign(key: str, value: object) -> bool:
+    """Whether this setting asks for more than low-rank matrices beside the weights."""
+    is_off = value is None or value is False or value in ([], {}, OFF.get(key))
+    return key not in (*READ, *NO_MATTER) and not is_off
 
 
 def _named(model: nn.Module, wanted: list[str] | str) -> list[str]:
