@@ -2,11 +2,14 @@
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from command_line import gpt2lab, last_json
 from gpt2lab.core import files, lines
-from gpt2lab.model.reading import read_language_model, read_model
+from gpt2lab.model import lora
+from gpt2lab.model.reading import read_language_model, read_model, read_with_adapter
+from gpt2lab.model.settings import LoraSettings
 from gpt2lab.text.corpus import open_corpus
 
 peft = pytest.importorskip("peft")
@@ -325,6 +328,38 @@ def test_an_adapter_that_peft_made_opens_here(place, tmp_path, task):
         else ["predict", tmp_path / "theirs", "--text", "x"]
     )
     assert gpt2lab(*verb) == 0
+
+
+@pytest.mark.parametrize("more", [{"use_dora": True}, {"use_rslora": True}, {"init_lora_weights": "orthogonal"}])
+def test_what_peft_saves_is_read_and_what_is_saved_again_opens_in_peft(place, tmp_path, more):
+    settings = peft.LoraConfig(r=4, target_modules=["c_attn", "c_proj"], task_type="CAUSAL_LM", **more)
+    base = place / "base" / "model"
+    theirs = peft.get_peft_model(AutoModelForCausalLM.from_pretrained(base), settings).eval()
+    with torch.no_grad():
+        for name, parameter in theirs.named_parameters():
+            if "lora_" in name:
+                parameter.add_(0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(len(name))))
+    theirs.save_pretrained(tmp_path / "theirs")
+    ids = torch.arange(3, 40)[None]
+    expected = theirs(ids).logits
+    ours = read_with_adapter(tmp_path / "theirs")
+    kept = LoraSettings(rank=4, rslora="use_rslora" in more, dora="use_dora" in more)
+    lora.write(tmp_path / "ours", ours, kept, str(base))
+    again = peft.AutoPeftModelForCausalLM.from_pretrained(tmp_path / "ours")(ids).logits
+    for logits in (ours(ids)[..., :500], again):
+        assert (logits - expected).abs().max() < 1e-5 * expected.abs().max()
+    names = [load_file(tmp_path / who / "adapter_model.safetensors").keys() for who in ("theirs", "ours")]
+    assert names[0] == names[1]
+
+
+def test_magnitudes_under_the_name_they_once_had_here_are_read(place):
+    adapter = tune(place, "old-dora", "text", "lora", "lora.dora=true")
+    ids, expected = torch.arange(3, 40)[None], read_language_model(adapter)
+    file = adapter / "adapter_model.safetensors"
+    longer = {f"{name}.weight" if name.endswith("vector") else name: tensor for name, tensor in load_file(file).items()}
+    save_file(longer, file)
+    assert any(name.endswith("vector.weight") for name in longer)
+    assert torch.equal(read_language_model(adapter)(ids), expected(ids))
 
 
 @pytest.mark.parametrize("start", ["pissa", "olora"])

@@ -28,6 +28,7 @@ NO_MATTER = (  # to what a finished adapter computes
 )  # fmt: skip
 OFF = {"bias": "none", "revision": "main"}  # beside null, false and what is empty
 PREFIX = "base_model.model."  # of names in PEFT's files
+MAGNITUDE = ".lora_magnitude_vector"
 CHANGES_THE_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")  # starts that PEFT takes out of the weights
 
 
@@ -93,7 +94,16 @@ def tensors(model: nn.Module) -> dict[str, Tensor]:
     start: dict[str, Tensor] = getattr(model, "lora_start", {})
     head = {name: parameter.detach() for name, parameter in model.named_parameters() if name.startswith(HEAD)}
     found = {name: _since(tensor, start.get(name), name) for name, tensor in _matrices(model).items()}
-    return {PREFIX + name.replace(f".{ADAPTER}", ""): tensor for name, tensor in (found | head).items()}
+    return {_stored_name(name): tensor for name, tensor in (found | head).items()}
+
+
+def _stored_name(name: str) -> str:
+    return _short(PREFIX + name.replace(f".{ADAPTER}", ""))
+
+
+def _short(name: str) -> str:
+    """PEFT's files name DoRA's magnitudes by their module alone; ours once did not."""
+    return name.removesuffix(".weight") if name.endswith(f"{MAGNITUDE}.weight") else name
 
 
 def _since(now: Tensor, start: Tensor | None, name: str) -> Tensor:
@@ -147,8 +157,8 @@ def load(model: GPT2 | GPT2Classifier, folder: Path) -> None:
         dora=stored.get("use_dora", False),
     )
     add(model, settings, 0)
-    found = load_file(folder / "adapter_model.safetensors")
-    wanted = {PREFIX + name.replace(f".{ADAPTER}", ""): parameter for name, parameter in model.named_parameters()}
+    found = {_short(name): tensor for name, tensor in load_file(folder / "adapter_model.safetensors").items()}
+    wanted = {_stored_name(name): parameter for name, parameter in model.named_parameters()}
     expected = set(tensors(model))
     if set(found) != expected:
         raise UserError("the adapter does not fit its base: other tensors than expected", place=folder)
