@@ -1,11 +1,13 @@
 """What we write, others open: everyday transformers code runs unchanged on our folders, and ours on theirs."""
 
+import shutil
 import warnings
 from dataclasses import replace
 
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.reading import read_model
@@ -97,6 +99,34 @@ def test_a_sharded_folder_saved_by_transformers_is_read(tmp_path, config):
         expected = theirs(ids).logits
         found = read_model(tmp_path / "theirs")(ids)[..., : config.vocabulary]
     assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+@pytest.mark.parametrize("moved", [0.0, 0.3])
+def test_a_stored_head_is_tied_where_it_is_the_embedding_and_the_models_own_where_it_differs(
+    folder, tmp_path, tokenizer, config, caplog, capsys, moved
+):
+    """transformers does not believe a config.json that ties what the file holds apart."""
+    shutil.copytree(folder, tmp_path / "model")
+    tensors = load_file(folder / "model.safetensors")
+    noise = torch.randn(config.vocabulary, config.width, generator=torch.Generator().manual_seed(1))
+    tensors["lm_head.weight"] = tensors["transformer.wte.weight"] + moved * noise
+    save_file(tensors, tmp_path / "model" / "model.safetensors", {"format": "pt"})
+    ours = read_model(tmp_path / "model")
+    assert ours.config.tied_head == (moved == 0)
+    assert ("not tied" in capsys.readouterr().err) == (moved > 0)
+    write_model(tmp_path / "again", ours, tokenizer)
+    again = everyday(
+        caplog, capsys, lambda: transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "again")
+    )  # without a word on heads
+    caplog.clear()
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    ids = torch.arange(30)[None]
+    with torch.no_grad():
+        expected = theirs(ids).logits
+        for model in (ours, read_model(tmp_path / "again"), again):
+            found = model(ids)
+            found = getattr(found, "logits", found)[..., : config.vocabulary]
+            assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
 def test_a_classifier_folder_both_ways(tmp_path, tokenizer, config, caplog, capsys):

@@ -211,7 +211,10 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def fill(model: GPT2 | GPT2Classifier, tensors: Iterator[tuple[str, Tensor]], place: Path) -> None:
-    """Copy every tensor to its parameter; what is missing, misshapen or left over is named."""
+    """Copy every tensor to its parameter; what is missing, misshapen or left over is named.
+
+    A stored head that differs from the embedding is the model's own, as in transformers, whatever config.json ties.
+    """
     wanted = layout.parameters(model)
     missing, unknown = set(wanted), set()
     stored_head = None
@@ -224,14 +227,10 @@ def fill(model: GPT2 | GPT2Classifier, tensors: Iterator[tuple[str, Tensor]], pl
         elif name not in wanted:
             unknown.add(stored_name)
         else:
-            if not isinstance(stored, Tensor) or not stored.is_floating_point():
-                raise UserError(f"{stored_name} holds no floating-point weights", place=place)
-            _check_shape(name, wanted[name], stored, model.config, place)
-            layout.put(name, wanted[name], stored)
+            _put(name, wanted[name], stored, model.config, place)
             missing.discard(name)
     if stored_head is not None and missing == {EMBEDDING}:  # tied weights may be stored under either name
-        _check_shape(EMBEDDING, wanted[EMBEDDING], stored_head, model.config, place)
-        layout.put(EMBEDDING, wanted[EMBEDDING], stored_head)
+        _put(EMBEDDING, wanted[EMBEDDING], stored_head, model.config, place)
         missing.clear()
     if missing:
         raise UserError(
@@ -241,12 +240,22 @@ def fill(model: GPT2 | GPT2Classifier, tensors: Iterator[tuple[str, Tensor]], pl
         console.warn(
             f"{console.counted(len(unknown), 'tensor')} without a place in this model left out: {_some(unknown)}"
         )
-    if (
-        stored_head is not None
-        and isinstance(model, GPT2)
-        and not torch.equal(stored_head.float(), model.transformer.wte.weight[: len(stored_head)])
-    ):
-        console.warn(f"the stored head differs from the embedding; config.json ties them, so it is left out: {place}")
+    if stored_head is not None and isinstance(model, GPT2):
+        _own_head(model, stored_head, place)
+
+
+def _own_head(model: GPT2, stored: Tensor, place: Path) -> None:
+    """A tied model gets this head for its own, unless it is the embedding once more."""
+    embedding = model.transformer.wte.weight
+    _check("lm_head.weight", embedding, stored, model.config, place)
+    if torch.equal(stored.float(), embedding[: len(stored)]):
+        return
+    console.warn(
+        f"the stored head differs from the embedding, so they are not tied, whatever config.json says: {place}"
+    )
+    model.lm_head.weight = torch.nn.Parameter(torch.empty_like(embedding))
+    layout.put("lm_head.weight", model.lm_head.weight, stored)
+    model.config = model.transformer.config = replace(model.config, tied_head=False)
 
 
 def weight_hash(place: Path) -> str:
@@ -304,7 +313,14 @@ def _weights_on_hub(repository: str) -> list[str]:
     raise UserError("the repository holds no weights that can be read", place=repository)
 
 
-def _check_shape(name: str, parameter: Tensor, stored: Tensor, config: GPT2Config, place: Path) -> None:
+def _put(name: str, parameter: Tensor, stored: Tensor, config: GPT2Config, place: Path) -> None:
+    _check(name, parameter, stored, config, place)
+    layout.put(name, parameter, stored)
+
+
+def _check(name: str, parameter: Tensor, stored: Tensor, config: GPT2Config, place: Path) -> None:
+    if not isinstance(stored, Tensor) or not stored.is_floating_point():
+        raise UserError(f"{name} holds no floating-point weights", place=place)
     expected = layout.file_shape(name, parameter, config.vocabulary)
     if tuple(stored.shape) != expected:
         raise UserError(f"{name} has the shape {tuple(stored.shape)}, config.json says {expected}", place=place)
