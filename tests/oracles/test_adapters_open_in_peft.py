@@ -273,6 +273,37 @@ def test_an_adapter_that_is_more_than_low_rank_matrices_is_refused(place, key, v
     assert f"this adapter uses PEFT's {key}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        *(("r", None, "the adapter's r is None"), ("r", "8", "the adapter's r is '8'")),
+        *(("lora_alpha", 0, "lora_alpha is 0"), ("target_modules", None, "target_modules is None")),
+        ("base_model_name_or_path", None, "does not say which model it stands on"),
+    ],
+)
+def test_a_setting_that_an_adapter_cannot_be_without_is_asked_for_in_one_line(place, capsys, key, value, message):
+    adapter = tune(place, f"without-{key}-{value}", "text", "lora")
+    (adapter / "gpt2lab.json").unlink()
+    stored = files.read_json(adapter / "adapter_config.json")
+    files.write_json(adapter / "adapter_config.json", {**stored, key: value})
+    assert gpt2lab("generate", adapter, "--prompt", "x") == 2
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("method", ["lora", "prompt"])
+def test_an_adapters_file_that_is_cut_short_or_not_there_is_one_line(place, capsys, method):
+    adapter = tune(place, f"damaged-{method}", "text", method)
+    file = adapter / "adapter_model.safetensors"
+    whole = file.read_bytes()
+    for size in (0, 100, len(whole) - 1):
+        file.write_bytes(whole[:size])
+        assert gpt2lab("generate", adapter, "--prompt", "x") == 2
+        assert "damaged or cut short" in capsys.readouterr().err
+    file.rename(adapter / "adapter_model.bin")
+    assert gpt2lab("generate", adapter, "--prompt", "x") == 2
+    assert "the adapter has no adapter_model.safetensors" in capsys.readouterr().err
+
+
 def test_every_setting_that_peft_leaves_alone_is_read_over(place):
     """Also those that are new in the PEFT that is here."""
     adapter = tune(place, "all-settings", "text", "lora")

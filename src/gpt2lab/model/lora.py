@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from gpt2lab.core import files, tensor_file
 from gpt2lab.core.errors import UserError
 from gpt2lab.model import layout, quantised
 from gpt2lab.model.gpt2 import GPT2, GPT2Classifier
+from gpt2lab.model.pickle_free import ADAPTER_WEIGHTS, read_adapter
 from gpt2lab.model.settings import LoraSettings
 
 HEAD = "score."
@@ -27,6 +28,11 @@ NO_MATTER = (  # to what a finished adapter computes
     "qalora_group_size", "eva_config", "corda_config", "loftq_config", "lora_ga_config",
 )  # fmt: skip
 OFF = {"bias": "none", "revision": "main"}  # beside null, false and what is empty
+NEEDED: dict[str, Callable[[Any], bool]] = {
+    "r": lambda value: type(value) is int and value > 0,
+    "lora_alpha": lambda value: type(value) in (int, float) and value > 0,
+    "target_modules": lambda value: isinstance(value, str | list),
+}
 PREFIX = "base_model.model."  # of names in PEFT's files
 MAGNITUDE = ".lora_magnitude_vector"
 CHANGES_THE_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")  # starts that PEFT takes out of the weights
@@ -131,7 +137,7 @@ def write(folder: Path, model: GPT2 | GPT2Classifier, settings: LoraSettings, ba
     }
     plain = {key: value for key, value in config.items() if _is_plain(value)}
     files.write_json(folder / "adapter_config.json", plain)
-    tensor_file.write(folder / "adapter_model.safetensors", tensors(model), {"format": "pt"})
+    tensor_file.write(folder / ADAPTER_WEIGHTS, tensors(model), {"format": "pt"})
 
 
 def load(model: GPT2 | GPT2Classifier, folder: Path) -> None:
@@ -149,6 +155,12 @@ def load(model: GPT2 | GPT2Classifier, folder: Path) -> None:
             place=folder,
             way_out="save it with path_initial_model_for_weight_conversion, which makes it plain LoRA",
         )
+    if wrong := [key for key, is_right in NEEDED.items() if not is_right(stored.get(key))]:
+        raise UserError(
+            f"the adapter's {wrong[0]} is {stored.get(wrong[0])!r}, which cannot be",
+            place=folder / "adapter_config.json",
+            way_out="download or save the adapter again",
+        )
     settings = LoraSettings(
         rank=stored["r"],
         alpha=stored["lora_alpha"],
@@ -157,7 +169,7 @@ def load(model: GPT2 | GPT2Classifier, folder: Path) -> None:
         dora=stored.get("use_dora", False),
     )
     add(model, settings, 0)
-    found = {_short(name): tensor for name, tensor in load_file(folder / "adapter_model.safetensors").items()}
+    found = {_short(name): tensor for name, tensor in read_adapter(folder).items()}
     wanted = {_stored_name(name): parameter for name, parameter in model.named_parameters()}
     expected = set(tensors(model))
     if set(found) != expected:

@@ -1,14 +1,38 @@
-"""PyTorch's own files, opened without running anything that is inside."""
+"""Files of weights, safetensors' and PyTorch's own, opened without running anything that is inside."""
 
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from gpt2lab.core.errors import UserError
+
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
+
+def read_safetensors(file: Path) -> Iterator[tuple[str, Tensor]]:
+    try:
+        with safe_open(file, framework="pt") as opened:
+            for name in opened.keys():  # noqa: SIM118 - not a dictionary
+                yield name, opened.get_tensor(name)
+    except SafetensorError as error:
+        raise damaged(file, error) from error
+
+
+def read_adapter(folder: Path) -> dict[str, Tensor]:
+    if not (folder / ADAPTER_WEIGHTS).is_file():
+        raise UserError(
+            f"the adapter has no {ADAPTER_WEIGHTS}",
+            place=folder,
+            way_out="download it as well; PEFT makes one of an adapter_model.bin when it saves that again",
+        )
+    return dict(read_safetensors(folder / ADAPTER_WEIGHTS))
 
 
 def read_pickle_free(file: Path) -> dict[str, Any]:

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from gpt2lab.core import console, files, tensor_file
 from gpt2lab.core.errors import UserError
 from gpt2lab.model.gpt2 import GPT2, GPT2Classifier
+from gpt2lab.model.pickle_free import ADAPTER_WEIGHTS, read_adapter
 from gpt2lab.model.settings import PromptSettings
 
 COMMON = 5000  # GPT-2's ids are ordered by how early their bytes were merged: the first are common text
@@ -76,7 +76,7 @@ def write(folder: Path, model: GPT2 | GPT2Classifier, base: str) -> None:
             "inference_mode": True,
         },
     )
-    tensor_file.write(folder / "adapter_model.safetensors", tensors(model), {"format": "pt"})
+    tensor_file.write(folder / ADAPTER_WEIGHTS, tensors(model), {"format": "pt"})
 
 
 def tensors(model: GPT2 | GPT2Classifier) -> dict[str, Tensor]:
@@ -88,7 +88,7 @@ def tensors(model: GPT2 | GPT2Classifier) -> dict[str, Tensor]:
 
 def load(model: GPT2 | GPT2Classifier, folder: Path) -> None:
     """Put an adapter's soft tokens before every text of its base."""
-    found = load_file(folder / "adapter_model.safetensors")
+    found = read_adapter(folder)
     soft = found.pop(SOFT, None)
     width, context = model.config.width, model.config.context
     if soft is None or soft.dim() != 2 or soft.shape[1] != width or not 0 < len(soft) < context:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from gpt2lab.core import console, files, hub
@@ -17,7 +16,7 @@ from gpt2lab.core.errors import UserError
 from gpt2lab.model import checkpoints, layout, lora, prompt, quantised
 from gpt2lab.model.config import GPT2Config, from_huggingface, to_huggingface
 from gpt2lab.model.gpt2 import GPT2, VOCABULARY_MULTIPLE, GPT2Classifier, build
-from gpt2lab.model.pickle_free import damaged, read_pickle_free
+from gpt2lab.model.pickle_free import ADAPTER_WEIGHTS, read_pickle_free, read_safetensors
 from gpt2lab.model.writing import ABOUT
 from gpt2lab.text import tokenizer as tokenizers
 from gpt2lab.text.tokenizer import Tokenizer
@@ -27,7 +26,7 @@ WEIGHT_FILES = (
     "model.safetensors.index.json",
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
-    "adapter_model.safetensors",
+    ADAPTER_WEIGHTS,
 )
 SIDE_FILES = ("config.json", "generation_config.json", *tokenizers.FILES)
 ADAPTER_FILES = ("adapter_config.json", ABOUT)
@@ -77,7 +76,7 @@ def read_with_adapter(
     config = read_config(folder)
     base = read_model(base_of(folder), vocabulary_multiple=vocabulary_multiple, dropout=dropout)
     model = with_head(base, config.labels) if config.labels else base
-    kind = files.read_json(folder / "adapter_config.json").get("peft_type")
+    kind = _adapter_config(folder).get("peft_type")
     if kind not in ADAPTERS:
         raise UserError(
             f"an adapter of type {kind} cannot be read", place=folder, way_out=f"{' or '.join(ADAPTERS)} can"
@@ -104,7 +103,7 @@ def base_of(folder: Path) -> str | Path:
     """What an adapter stands on: where our own file says, checked by its hash; else where PEFT's says."""
     about = _about(folder)
     if not about:
-        return files.read_json(folder / "adapter_config.json")["base_model_name_or_path"]
+        return _base_in_peft(folder)
     base = about["base"] if about.get("on_hub") else folder / about["base"]
     if isinstance(base, Path) and not base.exists():
         raise UserError(
@@ -119,6 +118,24 @@ def base_of(folder: Path) -> str | Path:
             way_out="put the base back that it was tuned on, or tune again",
         )
     return base
+
+
+def _base_in_peft(folder: Path) -> str:
+    name = _adapter_config(folder).get("base_model_name_or_path")
+    if not isinstance(name, str) or not name:
+        raise UserError(
+            "the adapter does not say which model it stands on",
+            place=folder / "adapter_config.json",
+            way_out="write that model's folder or Hub id into it as base_model_name_or_path",
+        )
+    return name
+
+
+def _adapter_config(folder: Path) -> dict[str, Any]:
+    stored = files.read_json(folder / "adapter_config.json")
+    if not isinstance(stored, dict):
+        raise UserError("these are no settings of an adapter", place=folder / "adapter_config.json")
+    return stored
 
 
 def with_head(base: GPT2 | GPT2Classifier, labels: tuple[str, ...], seed: int = 0) -> GPT2Classifier:
@@ -188,7 +205,7 @@ def _config_of_adapter(folder: Path) -> GPT2Config:
     if stored := _about(folder).get("config"):
         return from_huggingface(stored, folder / ABOUT)
     config = read_config(find_model(base_of(folder)))
-    if files.read_json(folder / "adapter_config.json").get("task_type") != "SEQ_CLS" or config.labels:
+    if _adapter_config(folder).get("task_type") != "SEQ_CLS" or config.labels:
         return config
     heads = [len(tensor) for name, tensor in read_tensors(folder) if name.endswith("score.weight")]
     return replace(config, labels=tuple(f"LABEL_{number}" for number in range(heads[0] if heads else 2)))
@@ -197,7 +214,7 @@ def _config_of_adapter(folder: Path) -> GPT2Config:
 def read_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
     """(name, tensor) one after another, so that no more than the model and one tensor are in memory."""
     for file in weight_files(folder):
-        yield from _read_safetensors(file) if file.suffix == ".safetensors" else read_pickle_free(file).items()
+        yield from read_safetensors(file) if file.suffix == ".safetensors" else read_pickle_free(file).items()
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -279,15 +296,6 @@ def config_hash(place: Path) -> str:
 
 
 _WHOLE = "the folder must hold the whole model; download or export it again"
-
-
-def _read_safetensors(file: Path) -> Iterator[tuple[str, Tensor]]:
-    try:
-        with safe_open(file, framework="pt") as opened:
-            for name in opened.keys():  # noqa: SIM118 - not a dictionary
-                yield name, opened.get_tensor(name)
-    except SafetensorError as error:
-        raise damaged(file, error) from error
 
 
 def _shards(index: Path) -> list[Path]:
