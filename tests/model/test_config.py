@@ -42,6 +42,11 @@ def test_config_json_and_back_is_the_same(config):
     assert from_huggingface(to_huggingface(config), "here") == config
 
 
+def test_of_several_ids_for_an_end_of_text_the_first_is_taken():
+    raw = {**to_huggingface(TINY), "eos_token_id": [99, 100], "bos_token_id": [98]}
+    assert from_huggingface(raw, "here") == replace(TINY, end_of_text=99, start_of_text=98)
+
+
 def test_another_model_is_named():
     with pytest.raises(UserError, match="model_type is 'llama'"):
         from_huggingface({"model_type": "llama"}, "config.json")
@@ -56,8 +61,8 @@ def test_a_shape_that_cannot_exist_is_refused():
     ("key", "value"),
     [
         *(("n_layer", "two"), ("n_inner", -1), ("n_inner", "50"), ("resid_pdrop", None), ("attn_pdrop", "x")),
-        *(("layer_norm_epsilon", None), ("eos_token_id", "end"), ("tie_word_embeddings", 1), ("n_embd", 0)),
-        *(("activation_function", 3), ("activation_function", "maxout")),
+        *(("layer_norm_epsilon", None), ("eos_token_id", "end"), ("eos_token_id", []), ("tie_word_embeddings", 1)),
+        *(("n_embd", 0), ("n_embd", [32]), ("activation_function", 3), ("activation_function", "maxout")),
     ],
 )
 def test_a_field_that_cannot_be_is_named(key, value):

@@ -111,7 +111,7 @@ def from_huggingface(raw: Any, place: object) -> GPT2Config:
         )
     if raw.get("add_cross_attention"):
         raise UserError("a GPT-2 with cross-attention is not supported", place=place)
-    values = {ours: raw.get(theirs, default) for ours, (theirs, _, default) in FIELDS.items()}
+    values = {ours: _one(raw.get(theirs, default), kind) for ours, (theirs, kind, default) in FIELDS.items()}
     wrong = [
         f"{theirs} = {values[ours]!r} is no {kind}"
         for ours, (theirs, kind, _) in FIELDS.items()
@@ -121,6 +121,11 @@ def from_huggingface(raw: Any, place: object) -> GPT2Config:
         raise UserError(f"config.json cannot be right: {'; '.join(wrong)}", place=place)
     classifies = any("SequenceClassification" in str(name) for name in raw.get("architectures") or ())
     return GPT2Config(**values, labels=_labels(raw, place) if classifies else ())
+
+
+def _one(value: Any, kind: str) -> Any:
+    """transformers takes several ids for an end of text; the first stands for them."""
+    return value[0] if kind == "id or null" and isinstance(value, list) and value else value
 
 
 def _is_int(value: Any) -> bool:
