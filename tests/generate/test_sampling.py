@@ -31,6 +31,15 @@ def test_temperature_zero_takes_the_likeliest():
     assert choose(LOGITS, SamplingSettings(temperature=0), [(1, 2)], [0]).tolist() == [0]
 
 
+@pytest.mark.parametrize("temperature", [1e-45, 1e-40, 1e-38, 1e-30, 1e-20, 1e-10])
+@pytest.mark.parametrize("more", [{}, {"top_k": 3}, {"top_p": 0.9}, {"min_p": 0.1}])
+def test_a_temperature_however_near_zero_takes_the_likeliest(temperature, more):
+    settings = SamplingSettings(temperature=temperature, **more)
+    logits = 50 * LOGITS.flip(-1)
+    assert choose(logits, settings, [(1, 2)], [0]).tolist() == [4]
+    assert distribution(logits, settings)[0].tolist() == [0, 0, 0, 0, 1]
+
+
 def test_a_share_is_found_whether_few_candidates_hold_it_or_not(monkeypatch):
     """Only the likeliest are sorted where they are enough; the answer does not depend on it."""
     logits = 3 * torch.randn(3, 500, generator=torch.Generator().manual_seed(1))

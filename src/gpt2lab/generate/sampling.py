@@ -20,6 +20,7 @@ from torch import Tensor
 from gpt2lab.generate.settings import SamplingSettings
 
 Draws = tuple[int, int]
+COLD = 1e-30  # below it logits divided by the temperature leave fp32; long before it noise changes nothing
 WIDE = 1024  # candidates that nearly always hold the share `top_p`; sorting a whole vocabulary takes milliseconds a row
 
 
@@ -32,7 +33,7 @@ def draws_for(seed: int, prompt: str, sample: int) -> Draws:
 
 def choose(logits_BV: Tensor, settings: SamplingSettings, draws: Sequence[Draws], steps: Sequence[int]) -> Tensor:
     """One id a row."""
-    if settings.temperature == 0:
+    if settings.temperature < COLD:
         return logits_BV.argmax(-1)
     logits_BK, ids_BK = candidates(logits_BV, settings)
     numbers = torch.arange(logits_BK.shape[-1], device=logits_BK.device) if ids_BK is None else ids_BK
@@ -42,7 +43,7 @@ def choose(logits_BV: Tensor, settings: SamplingSettings, draws: Sequence[Draws]
 
 def distribution(logits_BV: Tensor, settings: SamplingSettings) -> Tensor:
     """The probabilities that `choose` draws from."""
-    if settings.temperature == 0:
+    if settings.temperature < COLD:
         return torch.zeros_like(logits_BV).scatter(-1, logits_BV.argmax(-1, keepdim=True), 1.0)
     logits_BK, ids_BK = candidates(logits_BV, settings)
     probabilities = logits_BK.softmax(-1)
