@@ -84,6 +84,14 @@ def test_prompts_come_from_files_and_pipes(model, tmp_path, capsys, monkeypatch)
     assert objects(capsys)[0]["prompt"] == ""
 
 
+def test_a_byte_order_mark_and_blank_lines_between_objects_are_no_prompts(model, tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("The\nIt\n", "utf-8-sig")
+    (tmp_path / "a.jsonl").write_text('{"prompt": "The"}\n\n{"prompt": "It"}\n  \n', "utf-8-sig")
+    for file in ("a.txt", "a.jsonl"):
+        assert gpt2lab("generate", model, "--max-new-tokens", 3, "--json", "--file", tmp_path / file) == 0
+        assert [one["prompt"] for one in objects(capsys)] == ["The", "It"]
+
+
 def test_details_are_in_the_object_and_in_a_table(model, capsys):
     line = ("generate", model, "--prompt", "It", "--max-new-tokens", 3, "--ignore-eos", "--token-details")
     assert gpt2lab(*line, "--json") == 0
@@ -115,6 +123,8 @@ MISTAKES = [
     (["--prompt", ""], "the prompt is empty"),
     (["--file", "{tmp}/blank.txt"], "blank.txt, line 2"),
     (["--file", "{tmp}/empty.txt"], "there are no prompts here"),
+    (["--file", "{tmp}/blank.jsonl"], "there are no prompts here"),
+    (["--file", "{tmp}/bad.jsonl"], "bad.jsonl, line 3"),
     (["--file", "{tmp}/bad.jsonl"], "every line needs `prompt` or `text`"),
     (["--file", "{tmp}/a.csv"], "prompts come from a .txt or .jsonl file"),
     (["--file", "{tmp}/absent.txt"], "No such file"),
@@ -134,7 +144,8 @@ MISTAKES = [
 def test_a_mistake_is_one_clear_message(line, message, model, tmp_path, capsys):
     (tmp_path / "blank.txt").write_text("one\n\ntwo\n")
     (tmp_path / "empty.txt").write_text("")
-    (tmp_path / "bad.jsonl").write_text('{"prompt": "x"}\n{"label": 3}\n')
+    (tmp_path / "blank.jsonl").write_text("\n\n")
+    (tmp_path / "bad.jsonl").write_text('{"prompt": "x"}\n\n{"label": 3}\n')
     assert gpt2lab("generate", model, *[part.format(tmp=tmp_path) for part in line]) == 2
     printed = capsys.readouterr()
     assert message in " ".join(printed.err.split())

@@ -14,14 +14,17 @@ FIELDS = ("prompt", "text")
 
 
 def read_prompts(file: str) -> list[str]:
-    """A `.txt` has one prompt a line, a `.jsonl` has `prompt` or `text`; `-` is standard input, one prompt a line."""
+    """A `.txt` has one prompt a line, a `.jsonl` has `prompt` or `text`; `-` is standard input, one prompt a line.
+
+    Some editors begin a file with a byte order mark, which is no text.
+    """
     if file == "-":
         return from_lines(sys.stdin, "standard input")
     path = Path(file)
     if path.suffix not in (".txt", ".jsonl"):
         raise UserError("prompts come from a .txt or .jsonl file", place=path, way_out="rename it, or use --file -")
     try:
-        with path.open(encoding="utf-8") as opened:
+        with path.open(encoding="utf-8-sig") as opened:
             return from_json_lines(opened, path) if path.suffix == ".jsonl" else from_lines(opened, path)
     except UnicodeDecodeError as error:
         raise UserError(f"not UTF-8 text: {error.reason}", place=path) from error
@@ -33,7 +36,7 @@ def from_lines(lines: TextIO | Iterable[str], place: object) -> list[str]:
 
 def from_json_lines(lines: TextIO | Iterable[str], place: object) -> list[str]:
     prompts = []
-    for number, line in _numbered(lines, place):
+    for number, line in _numbered(lines, place, blank=False):
         where = f"{place}, line {number}"
         try:
             record = json.loads(line)
@@ -46,8 +49,9 @@ def from_json_lines(lines: TextIO | Iterable[str], place: object) -> list[str]:
     return prompts
 
 
-def _numbered(lines: Iterable[str], place: object) -> list[tuple[int, str]]:
-    numbered = list(enumerate(lines, 1))
+def _numbered(lines: Iterable[str], place: object, *, blank: bool = True) -> list[tuple[int, str]]:
+    """With blank lines or without."""
+    numbered = [(number, line) for number, line in enumerate(lines, 1) if blank or line.strip()]
     if not numbered:
         raise UserError("there are no prompts here", place=place)
     return numbered
