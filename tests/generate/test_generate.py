@@ -145,6 +145,21 @@ def test_end_of_text_ends_a_sample_unless_it_is_ignored_or_comes_too_early():
     assert (sample.tokens, sample.finish) == (4, "end-of-text")
 
 
+@pytest.mark.parametrize(
+    ("prompt", "given"),
+    [
+        *(("", {}), ("", {"ignore_eos": True}), ("e", {"min_new_tokens": 2}), ("e", {})),
+        ("e", {"ignore_eos": True, "stop_tokens": (str(small().end_of_text),), "min_new_tokens": 1}),
+    ],
+)
+def test_a_token_that_the_model_does_not_have_neither_begins_a_text_nor_ends_one(prompt, given):
+    """The rows that pad the embedding would take it in silence."""
+    narrow = language_model(replace(CONFIG, vocabulary=small().size - 1, end_of_text=None, start_of_text=None))
+    with pytest.raises(UserError, match=f"the token id {small().end_of_text} does not exist"):
+        generate(narrow, small(), prompt, 1, SamplingSettings(max_new_tokens=3, **given))
+    assert generate(narrow, small(), "e", 1, SamplingSettings(max_new_tokens=3, ignore_eos=True))
+
+
 def test_where_nothing_is_allowed_any_more_the_sample_ends_and_says_so():
     wanted = SamplingSettings(max_new_tokens=60, no_repeat_ngram=1, ignore_eos=True)
     tokenizer = small()

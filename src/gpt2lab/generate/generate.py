@@ -156,12 +156,12 @@ def _rows(
     settings: SamplingSettings,
     listener: Listener | None,
 ) -> list[Row]:
-    ends = ends_of(settings, tokenizer)
-    encoded = [tokenizer.encode(prompt).astype("int64") for prompt in prompts]
+    ends = ends_of(settings, tokenizer, weights.config)
+    encoded = [tokenizer.encode(prompt).tolist() for prompt in prompts]
     rows: list[Row] = []
     for prompt, found in zip(prompts, encoded):
-        check_ids(torch.from_numpy(found), weights.config)
-        ids = found.tolist() or [tokenizer.end_of_text]
+        ids = found or [tokenizer.end_of_text]
+        check_ids(torch.tensor(ids), weights.config)
         unseen = max(0, len(ids) - weights.transformer.window)
         if unseen:
             console.warn(f"a prompt has {counted(len(ids), 'token')}; the model sees its last {len(ids) - unseen:,}")

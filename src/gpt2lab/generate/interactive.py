@@ -49,7 +49,7 @@ def talk(
         elif command == "/settings":
             show("".join(f"{name}={value}\n" for name, value in settings.as_dict().items()))
         elif command == "/set":
-            settings = _changed(settings, rest, tokenizer)
+            settings = _changed(settings, rest, tokenizer, weights)
         elif command.startswith("/") and command != "/again" and not command.startswith("//"):
             console.error(f"there is no command {command}; /help lists them")
         else:
@@ -86,7 +86,7 @@ def _written(
     return "".join(pieces)
 
 
-def _changed(settings: SamplingSettings, text: str, tokenizer: Tokenizer) -> SamplingSettings:
+def _changed(settings: SamplingSettings, text: str, tokenizer: Tokenizer, weights: Weights) -> SamplingSettings:
     """The settings with these changes, or as they were where one is wrong."""
     try:
         fixed = {"precision", "compile", "rows"} & {word.partition("=")[0] for word in text.split()}
@@ -94,7 +94,7 @@ def _changed(settings: SamplingSettings, text: str, tokenizer: Tokenizer) -> Sam
             raise UserError(f"{min(fixed)} is fixed when the model is loaded", way_out="start again with another value")
         overrides = [f"generate.{word}" for word in text.split()]
         changed = strict.resolve(Generation, values={"generate": settings.model_dump()}, overrides=overrides).generate
-        ends_of(changed, tokenizer)
+        ends_of(changed, tokenizer, weights.config)
     except UserError as error:
         console.error(str(error))
         return settings

@@ -6,9 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import torch
+
 from gpt2lab.core.errors import UserError
 from gpt2lab.generate.sampling import Draws
 from gpt2lab.generate.settings import SamplingSettings
+from gpt2lab.model.config import GPT2Config
+from gpt2lab.model.gpt2 import check_ids
 from gpt2lab.text.tokenizer import Tokenizer
 
 Finish = Literal["end-of-text", "stop", "length", "nothing left"]
@@ -28,14 +32,17 @@ class Ends:
         return sorted(self.tokens | ({self.end_of_text} if self.end_of_text is not None else set()))
 
 
-def ends_of(settings: SamplingSettings, tokenizer: Tokenizer) -> Ends:
-    return Ends(
+def ends_of(settings: SamplingSettings, tokenizer: Tokenizer, config: GPT2Config) -> Ends:
+    """A tokenizer may have more tokens than the model has ids; what ends a sample must be one of these."""
+    ends = Ends(
         None if settings.ignore_eos else tokenizer.end_of_text,
         frozenset(_token(name, tokenizer) for name in settings.stop_tokens),
         tuple(text.encode("utf-8", "replace") for text in settings.stop),
         settings.min_new_tokens,
         settings.max_new_tokens,
     )
+    check_ids(torch.tensor(ends.ids), config)
+    return ends
 
 
 def _token(name: str, tokenizer: Tokenizer) -> int:
