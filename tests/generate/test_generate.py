@@ -160,6 +160,16 @@ def test_a_token_that_the_model_does_not_have_neither_begins_a_text_nor_ends_one
     assert generate(narrow, small(), "e", 1, SamplingSettings(max_new_tokens=3, ignore_eos=True))
 
 
+@pytest.mark.parametrize("given", [{"temperature": 0}, {}, {"top_k": 5}, {"top_p": 0.9}, {"min_p": 0.1}])
+@pytest.mark.parametrize("damaged", ["transformer.ln_f.weight", "transformer.wte.weight"])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_weights_that_are_no_numbers_are_said_and_write_nothing(given, damaged, value):
+    model = language_model(CONFIG)
+    model.get_parameter(damaged).data[7] = value
+    with pytest.raises(UserError, match="the model's answer is no number"):
+        generate(model, small(), PROMPT, 1, SamplingSettings(max_new_tokens=3, **given))
+
+
 def test_where_nothing_is_allowed_any_more_the_sample_ends_and_says_so():
     wanted = SamplingSettings(max_new_tokens=60, no_repeat_ngram=1, ignore_eos=True)
     tokenizer = small()

@@ -6,6 +6,7 @@ longer than the window keeps its end, and that is said.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from gpt2lab.core import console
 from gpt2lab.core.console import counted
+from gpt2lab.core.errors import UserError
 from gpt2lab.generate.constraints import constrain
 from gpt2lab.generate.details import details
 from gpt2lab.generate.engine import Engine
@@ -128,11 +130,15 @@ def _take(logits_BV: Tensor, rows: Sequence[Row], tokenizer: Tokenizer, settings
     new = [row.new for row in rows]
     constrain(logits_BV, [row.ids for row in rows], new, settings, rows[0].ends.ids, tokenizer.size)
     chosen = choose(logits_BV, settings, [row.draws for row in rows], new)
-    allowed = (logits_BV.gather(-1, chosen[:, None])[:, 0] > -torch.inf).tolist()
+    found = logits_BV.gather(-1, chosen[:, None])[:, 0].tolist()
     chances_BV = distribution(logits_BV, settings) if settings.token_details else logits_BV
     for index, (row, number) in enumerate(zip(rows, chosen.tolist())):
-        if not allowed[index]:
+        if found[index] == -math.inf:
             row.give_up()
+        elif not math.isfinite(found[index]):  # where one logit is no number, it is what was chosen
+            raise UserError(
+                "the model's answer is no number", way_out="its weights are damaged, or need precision fp32"
+            )
         elif row.take(number) and settings.token_details:
             thought = details(thought_BV[index], number, settings.alternatives, tokenizer)
             row.details.append({**thought, "chance": float(chances_BV[index, number])})
