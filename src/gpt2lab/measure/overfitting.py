@@ -52,7 +52,7 @@ def of_run(run: Path) -> dict[str, Any] | None:
 
 
 def _nll(record: Mapping[str, Any]) -> float:
-    return record["sum_nll"] / record["sum_weights"]
+    return record["sum_nll"] / record.get("sum_weights", record["counts"]["tokens_scored"])
 
 
 def _without_split(value: Any) -> Any:
