@@ -113,6 +113,28 @@ def test_fewer_than_a_hundred_documents_are_cut_at_a_paragraph_near_the_end_and_
         assert (manifest["bytes"], manifest["words"]) == (len(text.encode()), len(text.split()))
 
 
+@pytest.mark.parametrize("piece_bytes", [1 << 24, 3_000])
+@pytest.mark.parametrize("books", [1, 7])
+def test_of_fewer_than_a_hundred_documents_the_end_is_test_and_what_stands_before_it_validation(
+    tmp_path, tokenizer, capsys, monkeypatch, books, piece_bytes
+):
+    monkeypatch.setattr("gpt2lab.text.sources.PIECE_BYTES", piece_bytes)
+    paragraphs = [f"Paragraph {number} of the book.\nIt has two lines.\n\n" for number in range(910)]
+    texts = ["".join(paragraphs[number::books]) for number in range(books)]
+    for number, text in enumerate(texts):
+        (tmp_path / f"{number}.txt").write_text(text)
+    settings = PrepareSettings(validation=0.1, test=0.2)
+    corpus = prepare(str(tmp_path / "*.txt"), tmp_path / "c", tokenizer, settings)
+    found = {name: "".join(words(corpus, name)) for name in ("train", "validation", "test")}
+    assert "".join(found.values()) == "".join(texts)
+    for name, share in (("train", 0.7), ("validation", 0.1), ("test", 0.2)):
+        assert found[name].startswith("Paragraph")
+        assert len(found[name]) / len("".join(texts)) == pytest.approx(share, abs=0.01)
+        manifest = corpus.manifest["splits"][name]
+        assert (manifest["bytes"], manifest["words"]) == (len(found[name].encode()), len(found[name].split()))
+    assert "validation and test are chosen by position" in capsys.readouterr().out
+
+
 REPEATED = [f"{text} The end.\n" for text in TEXTS[:50] + TEXTS[:20] + TEXTS[40:50]]
 
 
@@ -137,7 +159,7 @@ def test_a_text_on_both_sides_is_warned_of_where_position_decides(tmp_path, toke
 def test_a_text_on_both_sides_is_warned_of_where_the_source_decides(tmp_path, tokenizer, capsys):
     items = {"train": TEXTS[:30] * 2, "test": TEXTS[28:40]}
     for split, texts in items.items():
-        lines = [json.dumps({"text": text, "label": number % 4}) for number, text in enumerate(texts)]
+        lines = [json.dumps({"text": text, "label": number % 30 % 4}) for number, text in enumerate(texts)]
         (tmp_path / f"{split}.jsonl").write_text("\n".join(lines))
     corpus = prepare("ag-news", tmp_path / "c", tokenizer, PrepareSettings(), local=tmp_path)
     assert corpus.manifest["held_out_and_in_train"] == 2
@@ -554,11 +576,11 @@ def test_the_test_split_of_a_source_is_not_added_to_where_validation_is_its_own_
 @pytest.mark.parametrize(
     ("texts", "settings", "why"),
     [
-        (TEXTS[:60], {"test": 0.2}, "validation is chosen by position here"),
+        (["short", "shorter"], {"test": 0.2}, "of so few documents is none"),
         (
             TEXTS,
             {"test": 0.2, "validation": "first-shard", "shard_tokens": 1000},
-            "validation is chosen by position here",
+            "is none where validation is the first shard",
         ),
         (["short"], {"test": 0.2, "validation": 0}, "so few documents"),
     ],

@@ -48,7 +48,7 @@ def assemble(
                 if name != "train" and not (by_hash or settings.deduplicate):
                     held_out.append(routed[1]["hashes"])
             progress.advance()
-    _warn_of_missing([name for name, writer in writers.items() if not writer.documents], facts, cut, settings)
+    _warn_of_missing([name for name, writer in writers.items() if not writer.documents], facts, settings)
     left_out.update({reason: {"count": count, "places": []} for reason, count in facts.repeated.items() if count})
     everything = (read_summary(file).hashes[kept] for file, kept in zip(parts, facts.kept))
     splits = {name: writer.finish() for name, writer in writers.items() if writer.documents}
@@ -124,23 +124,46 @@ def find_cut(parts: Sequence[Path], facts: Survey, tokenizer: Tokenizer, setting
     ends = np.cumsum(np.concatenate(lengths))
     if share == "first-shard":
         return _first_shard(ends, settings.shard_tokens)
-    tokens = np.array([int(part.sum()) for part in lengths])
-    wanted = round(int(tokens.sum()) * (1 - share))
+    return _last_of_few(parts, facts, tokenizer, ends, share, 0.0 if "test" in facts.splits else settings.test)
+
+
+def _last_of_few(
+    parts: Sequence[Path], facts: Survey, tokenizer: Tokenizer, ends: NDArray[np.int64], validation: float, test: float
+) -> Cut | None:
+    """Validation begins where both shares are left, test where its own is; both where a paragraph or document does."""
+    places, splits, border = [], ["train"], ""
+    for name, left in (("validation", validation + test), ("test", test)):
+        found = _border(parts, facts, tokenizer, ends, left) if left else None
+        if found and found[0] > max(places, default=-1):
+            places.append(found[0])
+            splits.append(name)
+            border = border or found[1]
+    if not places:
+        return None
+    shares = [f"{1 - place / int(ends[-1]):.1%}" for place in places]
+    reason = f"position: the last {shares[0]}, from the beginning of a {border} on"
+    chosen = "validation is"
+    if len(places) > 1:
+        reason, chosen = f"{reason}; test is the last {shares[1]}", "validation and test are"
+    few = f"fewer than {routing.FEW_DOCUMENTS} documents"
+    console.say(f"{few}, so {chosen} chosen by {reason}{_halved(ends, places)}")
+    return Cut(tuple(places), tuple(splits), reason, end_of_text=True)
+
+
+def _border(
+    parts: Sequence[Path], facts: Survey, tokenizer: Tokenizer, ends: NDArray[np.int64], left: float
+) -> tuple[int, str] | None:
+    """Where the share that is `left` begins in the stream, and what begins there."""
+    tokens = np.array([int(part.sum()) for part in facts.lengths_to_cut])
+    wanted = round(int(tokens.sum()) * (1 - left))
     number = int(np.searchsorted(np.cumsum(tokens), wanted, side="right"))
     if number == len(parts):
         return None
     before = int(tokens[:number].sum())
     ids, columns = _only(read_part(parts[number]), facts.kept[number], [])
-    border = "document" if columns["prompts"].any() else "paragraph"  # half of an answer is none
-    if border == "document":
-        place = int(ends[max(0, np.searchsorted(ends, wanted, side="right") - 1)])
-    else:
-        place = before + routing.paragraph_border(ids, wanted - before, tokenizer)
-    reason = f"position: the last {1 - place / int(tokens.sum()):.1%}, from the beginning of a {border} on"
-    console.say(
-        f"fewer than {routing.FEW_DOCUMENTS} documents, so validation is chosen by {reason}{_halved(ends, place)}"
-    )
-    return Cut(place, "train", "validation", reason, end_of_text=True)
+    if columns["prompts"].any():  # half of an answer is none
+        return int(ends[max(0, np.searchsorted(ends, wanted, side="right") - 1)]), "document"
+    return before + routing.paragraph_border(ids, wanted - before, tokenizer), "paragraph"
 
 
 def _split_by(facts: Survey, cut: Cut | None, labels: list[str], chosen: PrepareSettings) -> str:
@@ -152,14 +175,13 @@ def _split_by(facts: Survey, cut: Cut | None, labels: list[str], chosen: Prepare
     return by_hash
 
 
-def _warn_of_missing(missing: Sequence[str], facts: Survey, cut: Cut | None, settings: PrepareSettings) -> None:
+def _warn_of_missing(missing: Sequence[str], facts: Survey, settings: PrepareSettings) -> None:
     for name in missing:
         if name in facts.splits:
             console.warn(f"there is no {name} split: nothing is left of what the source has for it")
         elif name == "test" and settings.test:
-            why = (
-                "chooses by a hash, and validation is chosen by position here" if cut else "of so few documents is none"
-            )
+            first_shard = settings.validation == "first-shard" and not facts.validated
+            why = "is none where validation is the first shard" if first_shard else "of so few documents is none"
             console.warn(f"there is no test split: prepare.test={settings.test} {why}")
 
 
@@ -183,12 +205,13 @@ def _first_shard(ends: NDArray[np.int64], place: int) -> Cut:
             "nothing is left to train on",
             way_out="leave it out, and 5 % of the documents become validation",
         )
-    console.say(f"validation is the first {counted(place, 'token')}{_halved(ends, place)}")
-    return Cut(place, "validation", "train", "position: the first shard", end_of_text=False)
+    console.say(f"validation is the first {counted(place, 'token')}{_halved(ends, [place])}")
+    return Cut((place,), ("validation", "train"), "position: the first shard", end_of_text=False)
 
 
-def _halved(ends: NDArray[np.int64], place: int) -> str:
-    return "" if place in ends else "; the document at this border is cut in two and counts on both sides"
+def _halved(ends: NDArray[np.int64], places: Sequence[int]) -> str:
+    whole = np.isin(places, ends).all()
+    return "" if whole else "; the document at this border is cut in two and counts on both sides"
 
 
 def _only(part: Part, kept: NDArray[np.bool_], labels: list[str]) -> tuple[NDArray[np.unsignedinteger], Columns]:

@@ -87,11 +87,10 @@ def of_documents(
 
 @dataclass(frozen=True)
 class Cut:
-    """A split by position: the stream before `place` goes to `first`, the rest to `second`."""
+    """By position: the stream before the first place goes to the first split, what is left at the end to the last."""
 
-    place: int
-    first: str
-    second: str
+    places: tuple[int, ...]  # rising
+    splits: tuple[str, ...]  # one more
     reason: str
     end_of_text: bool  # before what is left of a document that is cut
 
@@ -135,19 +134,23 @@ class Router:
     def _by_position(
         self, cut: Cut, continues: bool, ids: NDArray[np.unsignedinteger], columns: Columns
     ) -> Iterator[tuple[str, Routed]]:
-        room = cut.place - self.position
-        self.position += len(ids)
-        if room >= len(ids):
-            yield cut.first, (ids, columns, continues)
-        elif room <= 0:
-            yield cut.second, (ids, columns, continues)
+        added = 0  # an end-of-text, which has no place in the stream
+        for place, name in zip(cut.places, cut.splits):
+            room = place - self.position + added
+            if room >= len(ids):
+                break
+            if place > self.position:
+                left, (rest, columns) = self._halves(cut, ids, columns, room, continues)
+                yield name, (*left, continues)
+                added = room + len(rest) - len(ids)
+                ids, continues, self.position = rest, False, place
         else:
-            left, right = self._halves(cut, ids, columns, room)
-            yield cut.first, (*left, continues)
-            yield cut.second, (*right, False)
+            name = cut.splits[-1]
+        self.position += len(ids) - added
+        yield name, (ids, columns, continues)
 
     def _halves(
-        self, cut: Cut, ids: NDArray[np.unsignedinteger], columns: Columns, room: int
+        self, cut: Cut, ids: NDArray[np.unsignedinteger], columns: Columns, room: int, continues: bool
     ) -> tuple[tuple[NDArray[np.unsignedinteger], Columns], tuple[NDArray[np.unsignedinteger], Columns]]:
         ends = np.cumsum(columns["lengths"])
         whole = int(np.searchsorted(ends, room, side="right"))  # documents that end before the cut
@@ -157,7 +160,8 @@ class Router:
                 (ids[:room], {name: values[:whole] for name, values in columns.items()}),
                 (ids[room:], {name: values[whole:] for name, values in columns.items()}),
             )
-        text = self.tokenizer.decode_bytes(ids[begin + 1 : room])
+        after = 0 if continues and not begin else 1  # an end-of-text
+        text = self.tokenizer.decode_bytes(ids[begin + after : room])
         left = {name: values[: whole + 1].copy() for name, values in columns.items()}
         right = {name: values[whole:].copy() for name, values in columns.items()}
         for name, amount in (("lengths", room - begin), ("bytes", len(text)), ("words", len(text.split()))):
