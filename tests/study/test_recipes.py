@@ -174,6 +174,7 @@ def test_an_untouched_base_is_measured_and_writes_beside_its_variants(tmp_path):
         ({"protocol": "label"}, "did you mean labels?"),
         ({"protocol": "labels", "data": "tikets.csv"}, "there is no data named 'tikets.csv'"),
         ({"protocol": "labels", "settings": {"data.splt": "test"}}, "did you mean data.split?"),
+        ({"protocol": "lambada", "settings": {"data.split": "test"}}, "data.split has no effect on lambada"),
     ],
 )
 def test_a_measure_that_cannot_be_made_is_refused_before_anything_is_trained(tmp_path, capsys, measure, said):

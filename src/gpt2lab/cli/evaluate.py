@@ -66,8 +66,11 @@ def evaluate(
     if not models:
         only_values(arguments, "one MODEL")
     names = [name.strip() for name in (protocol or _usual(models[0])).split(",") if name.strip()]
-    if data is None and not all(name.startswith("harness:") for name in names):
+    needs_data = not all(name.startswith("harness:") for name in names)
+    if data is None and needs_data:
         raise UserError("what to measure on is missing", way_out="add --data FILE or --data CORPUS")
+    if data is not None and not needs_data:
+        raise UserError(f"--data has no effect on {', '.join(names)}", way_out="its task names the data; leave it out")
     values = {"evaluate": {"limit": limit}} if limit else {}
     chosen = settings.resolve(Evaluation, values=values, overrides=overrides)
     if processes > 1:

@@ -50,6 +50,7 @@ def evaluate(
         family_of(name)
     plans.refuse_idle(settings, protocols)
     costs.refuse_idle(protocols, base, train)
+    _refuse_idle_folders(protocols, local, tasks_from)
     place = processes.own_device(hardware.choose_device(device) if isinstance(device, str) else device)
     team = processes.join(place)
     if not team.leads:
@@ -60,6 +61,15 @@ def evaluate(
         return _evaluate(list(dict.fromkeys(protocols)), bench, again)
     finally:
         processes.leave()
+
+
+def _refuse_idle_folders(names: Sequence[str], local: Path | None, tasks_from: Path | None) -> None:
+    """What is accepted must have an effect."""
+    of_harness = [name.startswith(HARNESS) for name in names]
+    if tasks_from is not None and not any(of_harness):
+        raise UserError(f"--tasks-from has no effect on {', '.join(names)}", way_out=f"it is for {HARNESS}TASK")
+    if local is not None and all(harness or name == "text-quality" for name, harness in zip(names, of_harness)):
+        raise UserError(f"--from has no effect on {', '.join(names)}", way_out="it is for protocols on a named set")
 
 
 def family_of(name: str) -> Family:
@@ -96,15 +106,16 @@ def _asked(name: str, bench: Bench) -> dict[str, Any] | None:
     data = family_of(name).data(name, bench)
     if "hash" not in data:
         return None
-    chosen = bench.settings.evaluate.as_dict()
-    idle = [*NEVER_MOVE_A_VALUE, *(key for key, users in plans.WHO_USES.items() if name not in users)]
+    chosen, idle = bench.settings.evaluate.as_dict(), NEVER_MOVE_A_VALUE
     return {
         "protocol": name,
         "gpt2lab": __version__,
         "model": {key: value for key, value in bench.identity.items() if key != "path"},
         "tokenizer": bench.tokenizer.hash,
         "data": data["hash"],
-        "evaluate": {key: value for key, value in chosen.items() if key not in idle},
+        "evaluate": {
+            key: value for key, value in chosen.items() if key not in idle and plans.uses(name, f"evaluate.{key}")
+        },
         "columns": bench.settings.data.as_dict(),
         **({"beside": data["beside"]} if "beside" in data else {}),
     }

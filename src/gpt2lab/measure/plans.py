@@ -12,7 +12,7 @@ import numpy as np
 from gpt2lab.core.console import counted
 from gpt2lab.core.errors import UserError
 from gpt2lab.measure import streams, windows
-from gpt2lab.measure.settings import Evaluation
+from gpt2lab.measure.settings import DataSettings, Evaluation, QualitySettings
 from gpt2lab.measure.streams import Stream, Tokens
 from gpt2lab.measure.texts import Texts
 from gpt2lab.measure.windows import Window
@@ -22,10 +22,15 @@ from gpt2lab.text.tokenizer import Tokenizer
 
 NAMES = ("perplexity/token-window", "perplexity/word", "perplexity/blocks", "bits-per-byte")
 JOINED = {"file": "as it stands", "rows": "rows by a blank line", "documents": "documents by a blank line"}
-WHO_USES = {
-    "stride": ("perplexity/token-window",),
-    "compat": ("perplexity/token-window", "perplexity/blocks"),
-    "detokenise": ("perplexity/token-window", "perplexity/word"),
+OF_TEXTS = (*NAMES, "forgetting", "labels")
+OF_LIKELIHOODS = (*OF_TEXTS, "choices", "hellaswag/harness", "hellaswag/completion", "lambada", "harness")
+WHO_USES = {  # settings that not every protocol has a use for
+    "evaluate.stride": ("perplexity/token-window",),
+    "evaluate.compat": ("perplexity/token-window", "perplexity/blocks"),
+    "evaluate.detokenise": ("perplexity/token-window", "perplexity/word"),
+    "evaluate.context": OF_LIKELIHOODS,
+    **{f"data.{key}": OF_TEXTS for key in DataSettings.model_fields},
+    **{f"quality.{key}": ("text-quality",) for key in QualitySettings.model_fields},
 }
 
 
@@ -43,8 +48,17 @@ class Plan:
 def refuse_idle(settings: Evaluation, names: Sequence[str]) -> None:
     """What is accepted must have an effect."""
     for key, users in WHO_USES.items():
-        if getattr(settings.evaluate, key) is not None and not set(users) & set(names):
-            raise UserError(f"evaluate.{key} has no effect on {', '.join(names)}", way_out=f"it is for {users[0]}")
+        group, _, field_ = key.partition(".")
+        chosen = getattr(settings, group)
+        if getattr(chosen, field_) != type(chosen).model_fields[field_].default and not any(
+            uses(name, key) for name in names
+        ):
+            raise UserError(f"{key} has no effect on {', '.join(names)}", way_out=f"it is for {', '.join(users)}")
+
+
+def uses(name: str, key: str) -> bool:
+    """Whether a protocol has a use for a setting. All tasks of lm-evaluation-harness are alike."""
+    return key not in WHO_USES or ("harness" if name.startswith("harness:") else name) in WHO_USES[key]
 
 
 def plan(name: str, material: Texts | Split, tokenizer: Tokenizer, window: int, settings: Evaluation) -> Plan:

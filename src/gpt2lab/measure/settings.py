@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import model_validator
+
 from gpt2lab.core.settings import Natural, Positive, Settings
 from gpt2lab.text.settings import ColumnSettings
 
@@ -48,6 +50,14 @@ class QualitySettings(Settings):
     """Between the two."""
     most_words: Positive = 400
     """Between the two."""
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> QualitySettings:
+        if (self.opening is None) != (self.closing is None):
+            raise ValueError("opening and closing go together: form is measured where both are given")
+        if self.fewest_words > self.most_words:
+            raise ValueError(f"fewest_words is {self.fewest_words}, most_words only {self.most_words}")
+        return self
 
 
 class Evaluation(Settings):

@@ -8,7 +8,7 @@ from typing import Any
 from gpt2lab.core import console, files
 from gpt2lab.core import settings as strict
 from gpt2lab.core.errors import UserError
-from gpt2lab.measure import evaluate, records
+from gpt2lab.measure import evaluate, plans, records
 from gpt2lab.measure.settings import Evaluation
 from gpt2lab.study.recipe import MeasureSettings, Recipe
 from gpt2lab.text.corpus import is_corpus
@@ -56,6 +56,7 @@ def settings_of(wanted: MeasureSettings) -> Evaluation:
         evaluate.family_of(name)
     overrides = [f"{key}={value}" for key, value in wanted.settings.items()]
     settings = strict.resolve(Evaluation, overrides=overrides, said=f"measures, {wanted.protocol}")
+    plans.refuse_idle(settings, wanted.protocols)
     if wanted.data is not None and _is_path(wanted.data):  # said now, and not after hours of training
         open_source(wanted.data, Path(wanted.local) if wanted.local else None, chosen_columns(settings.data))
     return settings
