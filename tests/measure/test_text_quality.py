@@ -133,6 +133,8 @@ def test_the_order_of_samples_changes_no_mean(tmp_path):
         ('{"prompt": "x"}', "a sample needs a text"),
         ('{"prompt": "x", "text": 3}', "a sample needs a text"),
         ('{"prompt": "x", "text": "y", "settings": 3}', "a sample needs a settings object"),
+        ('{"prompt": "x", "text": "y", "sample": [1]}', "a sample needs a sample that is a whole number"),
+        ('{"prompt": "x", "text": "y", "seed": "x"}', "a sample needs a seed that is a whole number"),
         ('{"prompt": "x", "text": "y", "sample": 0}\n{"prompt": "x", "text": "z", "sample": 0}', "stands 2 times"),
     ],
 )

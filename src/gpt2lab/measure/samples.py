@@ -15,6 +15,14 @@ from gpt2lab.text.opening import open_text
 
 # Settings of generation that never move a text.
 IDLE = ("rows", "token_details", "alternatives", "compile")
+NOTHING = type(None)
+FIELDS: dict[str, tuple[tuple[type, ...], str]] = {  # what each must be, and how that is said
+    "prompt": ((str,), "prompt"),
+    "text": ((str,), "text"),
+    "sample": ((int, NOTHING), "sample that is a whole number"),
+    "seed": ((int, NOTHING), "seed that is a whole number"),
+    "settings": ((dict, NOTHING), "settings object"),
+}
 
 
 @dataclass(frozen=True)
@@ -64,11 +72,11 @@ def _sample(line: bytes, place: str) -> Sample:
         row = json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise UserError("not a JSON object", place=place, way_out="gpt2lab generate MODEL --json makes them") from error
-    wrong = [key for key in ("prompt", "text") if not isinstance(row, dict) or not isinstance(row.get(key), str)]
-    if not wrong and not isinstance(row.get("settings", {}), dict):
-        wrong = ["settings object"]
+    wrong = [
+        name for key, (kind, name) in FIELDS.items() if not isinstance(row, dict) or type(row.get(key)) not in kind
+    ]
     if wrong:
         raise UserError(f"a sample needs a {wrong[0]}", place=place, way_out="gpt2lab generate MODEL --json makes them")
     settings = row.get("settings") or {}
     decoding = {key: value for key, value in settings.items() if key not in IDLE}
-    return Sample(row["prompt"], row["text"], row.get("sample", 0), row.get("seed"), decoding)
+    return Sample(row["prompt"], row["text"], row.get("sample") or 0, row.get("seed"), decoding)
