@@ -144,7 +144,10 @@ def test_documents_that_are_nearly_all_alike_have_no_absurd_interval(differing):
 @pytest.mark.parametrize("score", [0.0, 0.1, 1.0])
 def test_scores_that_are_all_equal_do_not_make_their_mean_certain(score):
     """0 of 10 closed is not 0 in the end."""
-    assert of_ratio([score] * 10, np.ones(10), transform="none", resamples=FEW) == (None, bootstrap.TOO_ALIKE)
+    assert of_ratio([score] * 10, np.ones(10), transform="none", resamples=FEW) == (
+        None,
+        bootstrap.too_alike("document"),
+    )
 
 
 def test_sums_that_do_not_belong_together_or_are_not_finite_are_one_clear_line():

@@ -117,6 +117,14 @@ def test_other_prompts_settings_or_bases_refuse_to_compare(tmp_path):
         text_quality.compare(one, one, "beauty")
 
 
+def test_where_there_is_no_interval_prompts_are_called_prompts(tmp_path):
+    samples = read(tmp_path, rows())
+    record = measured(samples)
+    assert record["counts"]["prompts"] < 10
+    assert record["interval_note"] == f"{record['counts']['prompts']} prompts, and an interval needs at least 10"
+    assert text_quality.compare(record, record, "rep_2").note == record["interval_note"]
+
+
 def test_the_order_of_samples_changes_no_mean(tmp_path):
     samples = read(tmp_path, rows())
     before, after = measured(samples), measured(samples[::-1])

@@ -116,11 +116,12 @@ def scored(denominators: ArrayLike, *numerators: ArrayLike) -> tuple[Numbers, ..
     return tuple(values[arrays[0] > 0] for values in arrays)
 
 
-def too_few(documents: int) -> str:
-    return f"{console.counted(documents, 'document')}, and an interval needs at least {FEWEST_DOCUMENTS}"
+def too_few(count: int, unit: str) -> str:
+    return f"{console.counted(count, unit)}, and an interval needs at least {FEWEST_DOCUMENTS}"
 
 
-TOO_ALIKE = "too few documents differ from the rest for an interval"
+def too_alike(unit: str) -> str:
+    return f"too few {unit}s differ from the rest for an interval"
 
 
 def _one_order(numerators: Numbers, denominators: Numbers) -> tuple[NDArray[np.int64], float]:

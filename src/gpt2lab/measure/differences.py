@@ -72,6 +72,7 @@ def paired_ratio(
     seed: int = 0,
     resamples: int = RESAMPLES,
     level: float = 0.95,
+    unit: str = "document",
 ) -> Difference:
     """Σ(a − b) / Σdenominators over documents that both were measured on: nats per token, or a mean over prompts."""
     bottom, first, second = bootstrap.scored(denominators, a, b)
@@ -79,11 +80,11 @@ def paired_ratio(
         raise UserError("nothing was scored in any document", way_out="compare results with at least one document")
     if len(bottom) < bootstrap.FEWEST_DOCUMENTS:
         value = math.fsum(first - second) / math.fsum(bottom)
-        return Difference(value, None, None, len(bottom), bootstrap.too_few(len(bottom)))
+        return Difference(value, None, None, len(bottom), bootstrap.too_few(len(bottom), unit))
     found = bootstrap.ratio(first - second, bottom, seed=seed, resamples=resamples)
     half = found.half_width(level)
     if half is None:
-        return Difference(found.value, None, None, found.count, bootstrap.TOO_ALIKE, found.error)
+        return Difference(found.value, None, None, found.count, bootstrap.too_alike(unit), found.error)
     interval = Interval(found.value - half, found.value + half, level, f"paired {STUDENTISED}")
     return Difference(found.value, interval, found.p_against(0.0), found.count, None, found.error)
 

@@ -159,7 +159,9 @@ def _interval(
         return wilson(int(sum(scores)), len(scores)).as_dict(), None
     error = metrics.get(f"{plain}_stderr/{kind}" if kind else f"{plain}_stderr")
     if not error:
-        return None, "the harness gives no standard error for this metric" if error is None else bootstrap.TOO_ALIKE
+        return None, "the harness gives no standard error for this metric" if error is None else bootstrap.too_alike(
+            "item"
+        )
     value = metrics[metric]
     return {"low": value - Z95 * error, "high": value + Z95 * error, "level": 0.95}, "value ± 1.96 standard errors"
 

@@ -56,19 +56,20 @@ def of_ratio(
     seed: int = 0,
     resamples: int = RESAMPLES,
     level: float = 0.95,
+    unit: str = "document",
 ) -> tuple[Interval | None, str | None]:
     """Of Σnumerators / Σdenominators, or its exponential, over documents; none and the reason where they are too few
     or too alike.
 
-    With denominators of one it is the interval of a mean over prompts or items.
+    With denominators of one it is the interval of a mean over prompts or items; `unit` is what they are called.
     """
     bottom, top = bootstrap.scored(denominators, numerators)
     if len(bottom) < bootstrap.FEWEST_DOCUMENTS:
-        return None, bootstrap.too_few(len(bottom))
+        return None, bootstrap.too_few(len(bottom), unit)
     found = bootstrap.ratio(top, bottom, seed=seed, resamples=resamples)
     half = found.half_width(level)
     if not half:  # that all are equal here does not make the value certain
-        return None, bootstrap.TOO_ALIKE
+        return None, bootstrap.too_alike(unit)
     low, high = found.value - half, found.value + half
     if transform == "exp":
         low, high = float(np.exp(low)), float(np.exp(high))

@@ -105,8 +105,8 @@ def compare(a: Mapping[str, Any], b: Mapping[str, Any], score: str) -> Differenc
     both = [prompt for prompt in here if here[prompt] is not None and there.get(prompt) is not None]
     if not both:
         raise UserError(f"no prompt has the score {score!r} in both results", way_out="choose another score")
-    ones = np.ones(len(both))
-    return paired_ratio([here[prompt] for prompt in both], [there[prompt] for prompt in both], ones, seed=SEED)
+    ours, theirs = ([scores[prompt] for prompt in both] for scores in (here, there))
+    return paired_ratio(ours, theirs, np.ones(len(both)), seed=SEED, unit="prompt")
 
 
 def _repetition(text: Integers, settings: QualitySettings) -> Scores:
@@ -180,7 +180,7 @@ def _mean(scored: Sequence[Scores], of_prompt: Integers, name: str) -> dict[str,
     there = counts > 0
     if not there.any():
         return {"value": None, "interval": None, "interval_note": "no sample has this score", "samples": 0}
-    interval, note = intervals.of_ratio(sums[there], counts[there], transform="none", seed=SEED)
+    interval, note = intervals.of_ratio(sums[there], counts[there], transform="none", seed=SEED, unit="prompt")
     return {
         "value": float(sums.sum() / counts.sum()),
         "interval": interval and interval.as_dict(),
