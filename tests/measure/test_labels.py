@@ -144,6 +144,9 @@ def test_a_model_and_its_bf16_copy_nearly_agree(tmp_path):
     assert rounded["settings"]["precision"] == "bf16"
     assert rounded["nll"] != exact["nll"]
     assert rounded["nll"] == pytest.approx(exact["nll"], rel=0.05)
+    changed = sum(one["predicted"] != other["predicted"] for one, other in zip(exact["items"], rounded["items"]))
+    assert rounded["counts"]["changed_by_precision"] == {"texts": 40, "changed": changed}
+    assert "changed_by_precision" not in exact["counts"]
     total = np.array([list(item["probabilities"].values()) for item in rounded["items"]]).sum(axis=1)
     assert total == pytest.approx(1, abs=1e-6)  # the softmax is not in bf16
 

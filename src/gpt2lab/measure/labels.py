@@ -23,6 +23,7 @@ from gpt2lab.model.gpt2 import GPT2, GPT2Classifier
 from gpt2lab.text.tokenizer import Tokenizer
 
 PROTOCOL = "labels@1"
+COMPARED = 500  # texts whose class is also asked for in fp32, where another precision is measured
 NAMED = 5  # classes without a text
 
 
@@ -41,10 +42,10 @@ def measure(
     if not len(texts):
         raise UserError("there is no text to classify", place=data, way_out="each row needs a text and a label")
     _say_what_is_missing(texts, longest, classifier.config.labels)
+    chosen, budget = settings.evaluate.precision, settings.evaluate.token_budget
+    exact = None if chosen == "fp32" else _classified(classifier, texts.first(COMPARED), budget)[0]
     begin = time.perf_counter()
-    log_p, tokens = _classified(
-        in_precision(classifier, settings.evaluate.precision), texts, settings.evaluate.token_budget
-    )
+    log_p, tokens = _classified(in_precision(classifier, chosen), texts, budget)
     seconds = time.perf_counter() - begin
     device = next(model.parameters()).device
     return {
@@ -55,17 +56,18 @@ def measure(
             "tokens": tokens,
             "truncated": int(texts.cut.sum()),
             "left_out": texts.left_out,
+            **({} if exact is None else _changed(exact, log_p)),
         },
         "settings": {
             "longest": longest,
             "split": texts.split,
-            "precision": settings.evaluate.precision,
+            "precision": chosen,
             "text": settings.data.text and list(settings.data.text),
             "label": settings.data.label,
             "limit": limit,
         },
         "seconds": seconds,
-        "circumstances": circumstances(device, settings.evaluate.precision, seconds, tokens),
+        "circumstances": circumstances(device, chosen, seconds, tokens),
         "items": _items(log_p, texts.classes, classifier.config.labels),
     }
 
@@ -114,6 +116,12 @@ def scores(log_p: NDArray[np.float64], true: NDArray[np.int64], names: Sequence[
         "confusion": matrix.tolist(),
         "calibration": class_metrics.calibration(log_p, true),
     }
+
+
+def _changed(exact: NDArray[np.float64], rounded: NDArray[np.float64]) -> dict[str, Any]:
+    """How many answers are others than in fp32, of the first so many texts."""
+    others = exact.argmax(axis=1) != rounded[: len(exact)].argmax(axis=1)
+    return {"changed_by_precision": {"texts": len(exact), "changed": int(others.sum())}}
 
 
 def _classified(
