@@ -270,6 +270,20 @@ def test_weights_that_are_no_numbers_are_one_clear_line(place, tmp_path, capsys,
     assert "the log-likelihood of a token is nan" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["choices", "hellaswag/completion", "lambada"])
+def test_bf16_says_how_many_answers_it_changes(place, tmp_path, name):
+    rows = [
+        {"text": text[:60], "context": text[:20], "ctx": text[:20], "endings": [text[20:30], text[30:40]], "label": 0}
+        for text in SENTENCES[:15]
+    ]
+    files.write_text(tmp_path / "items.jsonl", "".join(json.dumps(row) + "\n" for row in [{}, *rows]))
+    exact, rounded = (measured(place, name, data=tmp_path / "items.jsonl", precision=one) for one in ("fp32", "bf16"))
+    key = "right" if name == "lambada" else "chosen"
+    changed = sum(one[key] != other[key] for one, other in zip(exact["items"], rounded["items"], strict=True))
+    assert rounded["counts"]["changed_by_precision"] == {"items": exact["counts"]["items"], "changed": changed}
+    assert "changed_by_precision" not in exact["counts"]
+
+
 def test_a_vocabulary_that_does_not_fit_is_said(place, capsys, tmp_path):
     write_model(tmp_path / "m", language_model(replace(TINY, vocabulary=101)), small())
     assert gpt2lab("evaluate", tmp_path / "m", "--data", place / "rows.jsonl") == 2

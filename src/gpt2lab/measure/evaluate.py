@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from gpt2lab.measure import choices, costs, harness, labels, lambada, perplexity
 from gpt2lab.measure.bench import Bench
 from gpt2lab.measure.settings import Evaluation
 from gpt2lab.measure.texts import Texts
-from gpt2lab.model.reading import find_model, read_model
+from gpt2lab.model.gpt2 import GPT2
+from gpt2lab.model.reading import find_model, read_language_model, read_model
 from gpt2lab.text.corpus import Split, is_corpus, open_corpus
+from gpt2lab.text.items import Items
 from gpt2lab.text.sources import chosen_columns, open_source
 from gpt2lab.train import processes
 
@@ -168,21 +171,42 @@ def _text(name: str, bench: Bench) -> dict[str, Any]:
 
 
 def _choices(names: Sequence[str], bench: Bench) -> list[dict[str, Any]]:
-    chosen = bench.settings.evaluate
-    return choices.measure(
-        names, bench.model, bench.tokenizer, bench.items,
-        context=bench.context, token_budget=chosen.token_budget, team=bench.team,
-    )  # fmt: skip
+    def asked(names: Sequence[str], model: GPT2, items: Items) -> list[dict[str, Any]]:
+        budget = bench.settings.evaluate.token_budget
+        return choices.measure(
+            names, model, bench.tokenizer, items, context=bench.context, token_budget=budget, team=bench.team
+        )
+
+    records = asked(names, bench.model, bench.items)
+    return [_beside_fp32(record, bench, partial(asked, [name])) for name, record in zip(names, records, strict=True)]
 
 
 def _lambada(names: Sequence[str], bench: Bench) -> list[dict[str, Any]]:
-    budget = bench.settings.evaluate.token_budget
-    return [
-        lambada.measure(
-            bench.model, bench.tokenizer, bench.items, context=bench.context, token_budget=budget, team=bench.team
-        )
-        for _ in names
-    ]
+    def asked(model: GPT2, items: Items) -> list[dict[str, Any]]:
+        budget = bench.settings.evaluate.token_budget
+        return [
+            lambada.measure(model, bench.tokenizer, items, context=bench.context, token_budget=budget, team=bench.team)
+        ]
+
+    return [_beside_fp32(*asked(bench.model, bench.items), bench, asked) for _ in names]
+
+
+def _beside_fp32(
+    record: dict[str, Any], bench: Bench, asked: Callable[[GPT2, Items], list[dict[str, Any]]]
+) -> dict[str, Any]:
+    """With how many of the first answers another precision has changed."""
+    if bench.settings.evaluate.precision == "fp32":
+        return record
+    first = record["items"][: labels.COMPARED]
+    rows = [bench.items.rows[item["item"]] for item in first]
+    (exact,) = asked(read_language_model(bench.folder, device=bench.device), Items(rows, bench.items.about))
+    changed = sum(_answer(one) != _answer(other) for one, other in zip(exact["items"], first, strict=True))
+    counted = {"items": len(first), "changed": changed}
+    return {**record, "counts": {**record["counts"], "changed_by_precision": counted}}
+
+
+def _answer(item: dict[str, Any]) -> Any:
+    return item["chosen"] if "chosen" in item else item["right"]
 
 
 def _items(name: str, bench: Bench) -> dict[str, Any]:
