@@ -115,3 +115,13 @@ def test_an_override_under_something_that_is_no_group_is_a_clear_error(tmp_path)
 def test_a_key_of_one_of_several_is_looked_for_among_its_own(tmp_path):
     with pytest.raises(UserError, match=r"did you mean several\.1\.steps\?"):
         resolve(tmp_path, "several: [{steps: 1}, {stesp: 2}]")
+
+
+def test_a_setting_that_is_asked_for_no_more_is_a_difference():
+    there, wanted = {"method": "lora", "lora": {"rank": 2}}, {"method": "lora"}
+    assert settings.differences(there, wanted) == ["lora.rank: 2 there, none asked for"]
+    assert settings.differences(wanted, there) == ["lora.rank: none there, 2 asked for"]
+    assert settings.differences(there, {"lora": {"rank": 2}, "seed": 1}) == [
+        "seed: none there, 1 asked for",
+        "method: lora there, none asked for",
+    ]

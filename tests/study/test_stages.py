@@ -82,6 +82,18 @@ def test_a_seed_that_was_trained_stays_itself_when_more_are_wanted_or_fewer(reci
     assert [run.seed for run in variants["lora"]] == [1, 3]
 
 
+def test_a_setting_that_a_recipe_says_no_more_is_another_study(recipe, tmp_path, capsys):
+    """Or its next seed would be trained with a default, under the same name."""
+    mine = {**RECIPE, "variants": {"lora": {"method": "lora", "lora": {"rank": 2}}}}
+    recipe.write_text(yaml.safe_dump(mine))
+    out = tmp_path / "study"
+    assert gpt2lab("run", recipe, "--out", out, "--only", "base") == 0
+    recipe.write_text(yaml.safe_dump({**mine, "variants": {"lora": {"method": "lora"}}}))
+    capsys.readouterr()
+    assert gpt2lab("run", recipe, "--out", out, "--only", "base", "--seeds", "1,2") == 2
+    assert "variants.lora.lora.rank: 2 there, none asked for" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("seeds", ["[]", "[1.5]", "[a]"])
 def test_seeds_that_are_none_are_named_with_their_variant(recipe, tmp_path, capsys, seeds):
     recipe.write_text(recipe.read_text().replace("    seeds:\n    - 1\n    - 2\n", f"    seeds: {seeds}\n"))

@@ -122,12 +122,12 @@ def merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def differences(there: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> list[str]:
-    """`train.seed: 1 there, 2 asked for`, for every setting that is not the same."""
+    """`train.seed: 1 there, 2 asked for`, for every setting that is not the same, or is asked for no more."""
     found = []
-    for key, now in wanted.items():
-        before = there.get(key)
-        if isinstance(now, dict) and isinstance(before, dict):
-            found += differences(before, now, f"{prefix}{key}.")
+    for key in {**wanted, **there}:
+        before, now = there.get(key), wanted.get(key)
+        if isinstance(before or now, dict) and isinstance(now or before, dict):
+            found += differences(before or {}, now or {}, f"{prefix}{key}.")
         elif before != now:
             found.append(f"{prefix}{key}: {_plain(before)} there, {_plain(now)} asked for")
     return found

@@ -120,7 +120,6 @@ def _refuse_another(there: dict[str, Any], wanted: dict[str, Any], axes: Sequenc
     else:
         trials = max(trials, wanted["search"]["trials"])
     there = {**there, "over": over, "search": {**there["search"], "trials": trials}}
-    wanted = {**wanted, "over": {**dict.fromkeys(over), **wanted["over"]}}
     if changed := strict.differences(there, wanted):
         raise UserError(
             "a search with other settings is here: " + "; ".join(changed),

@@ -104,13 +104,18 @@ def _keep_recipe(recipe: Recipe, out: Path, written: str | None) -> None:
     path = out / "study.json"
     if (out / "run.json").is_file():
         raise UserError("a run is here, not a study", place=out, way_out="choose another --out")
-    if path.is_file() and (changed := strict.differences(files.read_json(path), _without_seeds(recipe.as_dict()))):
-        raise UserError(
-            "a study with other settings is here: " + "; ".join(changed), place=out, way_out="choose another --out"
-        )
+    if path.is_file():
+        _refuse_another(_without_seeds(files.read_json(path)), _without_seeds(recipe.as_dict()), out)
     files.write_json(path, recipe.as_dict())
     if written is not None:
         files.write_text(out / "recipe.yaml", written)
+
+
+def _refuse_another(there: dict[str, Any], wanted: dict[str, Any], out: Path) -> None:
+    if changed := strict.differences(there, wanted):
+        raise UserError(
+            "a study with other settings is here: " + "; ".join(changed), place=out, way_out="choose another --out"
+        )
 
 
 def _without_seeds(values: dict[str, Any]) -> dict[str, Any]:

@@ -28,8 +28,11 @@ def _of_tokenizer(there: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
 def _of_group(there: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
     files = _of_files(there, wanted)
     said = {"files", "data"} if files else {"files"}  # `data` counts the files
-    gone = dict.fromkeys(there.keys() - wanted.keys())
-    return files + differences(there, {key: value for key, value in {**wanted, **gone}.items() if key not in said})
+    return files + differences(_without(said, there), _without(said, wanted))
+
+
+def _without(said: set[str], values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key not in said}
 
 
 def _of_files(there: dict[str, Any], wanted: dict[str, Any]) -> list[str]:

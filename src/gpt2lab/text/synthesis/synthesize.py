@@ -151,10 +151,7 @@ def _began(records: list[Record]) -> bool:
 
 
 def _changes(there: Record, wanted: Record) -> list[str]:
-    if there == wanted:
-        return []
-    found = [textwrap.shorten(line, SHOWN, placeholder=" …") for line in differences(there, wanted)]
-    return found or ["a variable or an option is there that is asked for no more"]
+    return [textwrap.shorten(line, SHOWN, placeholder=" …") for line in differences(there, wanted)]
 
 
 def _other(what: str, changed: list[str], places: Places, hint: str = "") -> UserError:
