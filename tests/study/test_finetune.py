@@ -480,6 +480,22 @@ def test_seeds_go_on_where_some_have_not_begun(place, tmp_path):
     assert {path.name for path in (tmp_path / "runs").iterdir()} >= {"seed-1", "seed-2"}
 
 
+@pytest.mark.parametrize("how", ["--resume", "--extend"])
+def test_a_file_of_settings_counts_where_a_run_goes_on_too(place, tmp_path, capsys, how):
+    """Its later end prolongs, and what would change the run is named."""
+    path, out = tmp_path / "set.yaml", tmp_path / "run"
+    train = {"epochs": None, "steps": 1, "batch_rows": 8, "precision": "fp32"}
+    begun = {"base": str(place / "base"), "data": {"source": str(place / "text")}, "method": "lora", "train": train}
+    path.write_text(json.dumps(begun))
+    assert gpt2lab("finetune", path, "--out", out) == 0
+    path.write_text(json.dumps({**begun, "method": "full"}))
+    assert gpt2lab("finetune", path, how, "--out", out) == 2
+    assert "method: lora there, full asked for" in capsys.readouterr().err
+    path.write_text(json.dumps({**begun, "train": {**train, "steps": 3}}))
+    assert gpt2lab("finetune", path, how, "--out", out) == (0 if how == "--extend" else 2)
+    assert files.read_json(out / "run.json")["steps"] == (3 if how == "--extend" else 1)
+
+
 def test_the_same_classes_in_another_order_keep_their_head(place, tmp_path, capsys):
     for name, order in (("first", ("odd", "even")), ("second", ("even", "odd"))):
         rows = [{"text": f"text number {n}", "label": order[n % 2]} for n in range(100)]

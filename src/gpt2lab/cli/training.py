@@ -54,13 +54,13 @@ def unless_auto(device: str) -> str | None:
 
 
 def settings_of(
-    kind: type[S], out: Path, given: dict[str, Any], overrides: list[str], goes_on: bool, defaults: dict[str, Any]
+    kind: type[S], out: Path, given: dict[str, Any], overrides: list[str], goes_on: bool, read: dict[str, Any]
 ) -> S:
-    """What was stored or the defaults, then what was given as options, then overrides."""
+    """What was stored, then what was read from a file, then what was given as options, then overrides."""
     from gpt2lab.core import settings
     from gpt2lab.study.settings import resumed
 
-    before = resumed(out).as_dict() if goes_on else defaults
+    before = settings.merged(resumed(out).as_dict(), read) if goes_on else read
     found = settings.resolve(kind, values=settings.merged(before, _without_none(given)), overrides=overrides)
     return found.model_copy(update=_with_addresses(found))
 
