@@ -480,6 +480,24 @@ def test_seeds_go_on_where_some_have_not_begun(place, tmp_path):
     assert {path.name for path in (tmp_path / "runs").iterdir()} >= {"seed-1", "seed-2"}
 
 
+def test_seeds_with_other_settings_than_those_that_are_there_are_refused(place, tmp_path, capsys):
+    """Or a mean would be of different trainings."""
+    given = ["--base", place / "base", "--data", place / "text", "--method", "lora", *SHORT, "train.steps=1"]
+    out = tmp_path / "runs"
+    for seed in (1, 2):
+        assert gpt2lab("finetune", *given, "lora.rank=2", f"train.seed={seed}", "--out", out / f"seed-{seed}") == 0
+    run = files.read_json(out / "seed-2" / "run.json")
+    files.write_json(out / "seed-2" / "run.json", {**run, "state": "unfinished"})
+    for more in (["1,2"], ["2"], ["1,2,3", "--resume"]):
+        capsys.readouterr()
+        assert gpt2lab("finetune", *given, "--out", out, "--seeds", *more) == 2
+        assert "lora.rank: 2 there, 8 asked for" in capsys.readouterr().err
+    done = fresh("finetune", "--out", out, "--seeds", "1,2", "--resume")  # as they were begun
+    assert done.returncode == 0, done.stderr
+    assert [resumed(out / f"seed-{seed}").lora.rank for seed in (1, 2)] == [2, 2]
+    assert not (out / "seed-3").exists()
+
+
 @pytest.mark.parametrize("how", ["--resume", "--extend"])
 def test_a_file_of_settings_counts_where_a_run_goes_on_too(place, tmp_path, capsys, how):
     """Its later end prolongs, and what would change the run is named."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gpt2lab.cli import training
 from gpt2lab.cli.common import Device, DryRun, Json, Quiet, only_values, prepare_console, verb, words
+
+if TYPE_CHECKING:
+    from gpt2lab.study.run_folder import Intent
+    from gpt2lab.study.settings import TuneSettings
 
 Base = Annotated[str | None, typer.Option("--base", help="the model to begin from")]
 TuneData = Annotated[str | None, typer.Option("--data", help="a corpus folder, or DATA to prepare on the way")]
@@ -60,24 +64,26 @@ def finetune(
     values, overrides = only_values(arguments, "one FILE of settings, or none", None)
     if len(values) > 1 or (values and not Path(values[0]).is_file()):
         only_values(arguments, "one FILE of settings, or none; quotes around a setting with blanks", 0)
-    place = training.place_of(out)
-    if seeds is not None:
-        chosen_seeds = training.seeds_of(seeds)
-        if not dry_run:
-            _repeat(place, chosen_seeds)
-            return
+    place, chosen_seeds = training.place_of(out), training.seeds_of(seeds) if seeds is not None else []
+    runs = [_run_of(place, seed) for seed in chosen_seeds] or [place]
+    goes_on = (resume or extend) and (not chosen_seeds or all((run / "run.json").is_file() for run in runs))
+    if chosen_seeds:
         overrides = [*overrides, f"train.seed={chosen_seeds[0]}"]  # the others differ in nothing else
     named = given(base, data, local, method, task, device)
     read = read_yaml(Path(values[0]))[0] if values else {}
     if "variants" in read or "question" in read:
         raise UserError("this is a recipe of a study", place=values[0], way_out=f"gpt2lab run {values[0]} --out STUDY")
-    if not (read or resume or extend):
+    if not (read or goes_on):
         refuse_gaps(base, data, method, overrides)
-    chosen = training.settings_of(TuneSettings, place, named, overrides, resume or extend, read)
+    chosen = training.settings_of(TuneSettings, runs[0], named, overrides, goes_on, read)
     from gpt2lab.study import finetune as tuning
     from gpt2lab.study import methods
     from gpt2lab.study.run_folder import Intent
 
+    intent = Intent(resume, extend, allow_different)
+    if chosen_seeds and not dry_run:
+        _repeat(place, chosen_seeds, chosen, intent)
+        return
     for key in (override.partition("=")[0] for override in overrides):
         if methods.is_idle(key, chosen.method):
             console.warn(f"{key} has no effect with --method {chosen.method}")
@@ -85,7 +91,7 @@ def finetune(
         "finetune",
         lambda intent: tuning.finetune(chosen, place, intent, dry_run=dry_run),
         place,
-        Intent(resume, extend, allow_different),
+        intent,
         processes,
     )
     if facts:
@@ -119,10 +125,17 @@ def given(
     }
 
 
-def _repeat(out: Path, seeds: list[int]) -> None:
+def _run_of(out: Path, seed: int) -> Path:
+    from gpt2lab.study.seeds import run_of
+
+    return run_of(out, seed)
+
+
+def _repeat(out: Path, seeds: list[int], asked: TuneSettings, intent: Intent) -> None:
     from gpt2lab.core import console
     from gpt2lab.study import seeds as repeating
 
+    repeating.refuse_others(out, seeds, asked, intent)
     found = repeating.repeat(out, seeds)
     console.table(
         f"{len(seeds)} seeds: {found['watched']}",
