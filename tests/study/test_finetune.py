@@ -262,6 +262,8 @@ def test_a_base_that_changed_at_its_path_is_noticed(place, tmp_path, capsys):
     assert gpt2lab("finetune", "--base", base, *given) == 0
     assert gpt2lab("finetune", "--base", base, *given) == 0
     assert "already finished" in capsys.readouterr().out
+    elsewhere = ["--data", tmp_path / "nowhere.txt", *given[2:]]
+    assert gpt2lab("finetune", "--base", base, *elsewhere) == 2  # data that cannot be what they were
     shutil.rmtree(base)
     assert gpt2lab("finetune", "--base", base, *given) == 0  # gone, it cannot have changed
     other = gpt2lab(

@@ -92,6 +92,21 @@ def test_a_changed_corpus_or_tokenizer_is_refused_and_named(data, tmp_path, caps
     assert f"the {name} has changed since the run began" in capsys.readouterr().err
 
 
+def test_a_finished_run_is_not_finished_with_other_data(data, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert pretrain(data, out) == 0
+    shutil.copytree(data, tmp_path / "moved")
+    assert pretrain(tmp_path / "moved", out) == 0
+    other = corpus(tmp_path / "other", ["another text"] * 20).folder
+    capsys.readouterr()
+    assert pretrain(other, out) == 2
+    assert "the corpus has changed since the run began" in capsys.readouterr().err
+    assert pretrain(tmp_path / "nowhere", out) == 2
+    assert "no corpus here" in capsys.readouterr().err
+    shutil.rmtree(tmp_path / "moved")
+    assert gpt2lab("pretrain", "--resume", "--out", out) == 0
+
+
 def test_a_changed_model_is_refused_and_named(data, tmp_path, capsys):
     out = unfinished(data, tmp_path / "run")
     assert gpt2lab("pretrain", "--resume", "--out", out, "model.width=32") == 2

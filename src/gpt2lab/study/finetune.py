@@ -32,7 +32,7 @@ def finetune(
     settings: TuneSettings, out: Path, intent: Intent, *, dry_run: bool = False, sinks: Sequence[Sink] = ()
 ) -> dict[str, Any]:
     if (found := run_folder.finished(out, settings, intent)) is not None:
-        _refuse_changed(found, settings)
+        _refuse_changed(found, settings, out)
         console.say(f"{out}: already finished with these settings")
         return found
     base = find_model(settings.base)
@@ -75,13 +75,15 @@ def finetune(
     return training.carry_out(settings, out, job, intent, dry_run=dry_run, sinks=sinks)
 
 
-def _refuse_changed(found: dict[str, Any], settings: TuneSettings) -> None:
-    """What a finished run began from may be gone; where it is there, it is what it was."""
+def _refuse_changed(found: dict[str, Any], settings: TuneSettings, out: Path) -> None:
+    """What a finished run began from may be gone; where it is there, or data at another place, it is what it was."""
     try:
         with console.hushed():
             base = find_model(settings.base)
             corpus, weights = corpus_for(settings, base), weight_hash(base)
     except UserError:
+        if run_folder.has_data_elsewhere(out, settings):
+            raise
         return
     run_folder.refuse_changed(found, corpus, {"path": settings.base, "weights": weights})
 

@@ -96,6 +96,12 @@ def decided(plan: Plan, team: Team) -> dict[str, Any]:
         "torch": torch.__version__,
     }
 
+def has_data_elsewhere(out: Path, settings: AnySettings) -> bool:
+    """Whether the data are asked for at another place than when the run began."""
+    there, wanted = resumed(out).data, settings.data
+    return any(getattr(there, name, None) != getattr(wanted, name, None) for name in DATA_WHERE)
+
+
 
 def refuse_other_circumstances(stored: dict[str, Any], now: dict[str, Any], out: Path, intent: Intent) -> None:
     """Bit-equal needs the same machine, torch, threads, processes and micro-batch; others agree to rounding."""
