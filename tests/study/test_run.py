@@ -107,6 +107,16 @@ def test_a_finished_run_is_not_finished_with_other_data(data, tmp_path, capsys):
     assert gpt2lab("pretrain", "--resume", "--out", out) == 0
 
 
+@pytest.mark.parametrize("record", ["{}", "[]"])
+def test_a_record_that_says_nothing_is_named(data, tmp_path, capsys, record):
+    out = tmp_path / "run"
+    out.mkdir()
+    (out / "run.json").write_text(record)
+    assert pretrain(data, out) == 2
+    assert "the run is damaged" in (said := capsys.readouterr().err)
+    assert str(out / "run.json") in said
+
+
 def test_a_changed_model_is_refused_and_named(data, tmp_path, capsys):
     out = unfinished(data, tmp_path / "run")
     assert gpt2lab("pretrain", "--resume", "--out", out, "model.width=32") == 2

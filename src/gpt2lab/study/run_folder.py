@@ -39,7 +39,7 @@ def finished(out: Path, settings: AnySettings, intent: Intent) -> dict[str, Any]
     """A finished run's record, where nothing is left to do."""
     if not (out / "run.json").is_file():
         return None
-    stored = files.read_json(out / "run.json")
+    stored = _record(out)
     if stored["state"] != "finished" or (intent.extend and _other_limits(out, settings)):
         return None
     refuse_change(out, settings, intent)
@@ -48,7 +48,18 @@ def finished(out: Path, settings: AnySettings, intent: Intent) -> dict[str, Any]
 
 def is_unfinished(out: Path) -> bool:
     """Whether a run is here that `--resume` continues."""
-    return (out / "run.json").is_file() and files.read_json(out / "run.json")["state"] == "unfinished"
+    return (out / "run.json").is_file() and _record(out)["state"] == "unfinished"
+
+
+def _record(out: Path) -> dict[str, Any]:
+    stored = files.read_json(out / "run.json")
+    if not isinstance(stored, dict) or not stored.keys() >= {"kind", "state", "corpus", "tokenizer", "decided"}:
+        raise UserError(
+            "the run is damaged: its record does not say what it is",
+            place=out / "run.json",
+            way_out="put the file back, or choose another --out",
+        )
+    return stored
 
 
 def begun(
@@ -59,7 +70,7 @@ def begun(
         raise UserError("a study is here", place=out, way_out="choose another --out")
     if not (out / "run.json").is_file():
         return None
-    stored = files.read_json(out / "run.json")
+    stored = _record(out)
     if not (intent.resume or intent.extend):
         raise UserError(f"an {stored['state']} run is here", place=out, way_out=resume_command(stored["kind"], out))
     refuse_change(out, settings, intent)
