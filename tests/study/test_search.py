@@ -161,6 +161,20 @@ def test_another_search_does_not_enter_the_same_folder(place, capsys, over, mess
     assert message in capsys.readouterr().err
 
 
+def test_runs_and_searches_do_not_enter_each_others_folders(place, tmp_path, capsys):
+    given = ["--base", place / "base", "--data", place / "corpus", "--method", "full", *SHORT]
+    over = ["--over", "train.learning_rate=1e-3", "search.retrain=false"]
+    for here, out in (("a run", place / "base"), ("a search", tmp_path / "search"), ("a study", tmp_path / "study")):
+        name = {"a search": "search.json", "a study": "study.json"}.get(here)
+        if name:
+            files.write_json(out / name, {})
+        others = [["search", *given, *over], ["finetune", *given], ["finetune", *given, "--seeds", "1,2"]]
+        for line in others if here == "a study" else others[1:] if here == "a search" else others[::2]:
+            capsys.readouterr()
+            assert gpt2lab(*line, "--out", out) == 2
+            assert f"{here} is here" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "over", ["train.learning_rate", "--learning_rate=1", "train.clip=1..", "train.clip=a..b", "x.y="]
 )

@@ -46,6 +46,13 @@ def finished(out: Path, settings: AnySettings, intent: Intent) -> dict[str, Any]
     return stored
 
 
+def refuse_what_else_is_here(out: Path, own: str) -> None:
+    """A folder holds one run, one search or one study; `own` is the file by which it is told."""
+    for name, what in {"run.json": "a run", "search.json": "a search", "study.json": "a study"}.items():
+        if name != own and (out / name).is_file():
+            raise UserError(f"{what} is here", place=out, way_out="choose another --out")
+
+
 def is_unfinished(out: Path) -> bool:
     """Whether a run is here that `--resume` continues."""
     return (out / "run.json").is_file() and _record(out)["state"] == "unfinished"
@@ -66,8 +73,7 @@ def begun(
     out: Path, settings: AnySettings, corpus: Corpus, intent: Intent, lineage: dict[str, Any] | None = None
 ) -> dict[str, Any] | None:
     """The record of a run that goes on; None where none has begun."""
-    if (out / "study.json").is_file():
-        raise UserError("a study is here", place=out, way_out="choose another --out")
+    refuse_what_else_is_here(out, "run.json")
     if not (out / "run.json").is_file():
         return None
     stored = _record(out)
@@ -90,6 +96,12 @@ def refuse_changed(stored: dict[str, Any], corpus: Corpus, lineage: dict[str, An
             raise UserError(f"the {what} has changed since the run began", place=place, way_out="start a new run")
 
 
+def has_data_elsewhere(out: Path, settings: AnySettings) -> bool:
+    """Whether the data are asked for at another place than when the run began."""
+    there, wanted = resumed(out).data, settings.data
+    return any(getattr(there, name, None) != getattr(wanted, name, None) for name in DATA_WHERE)
+
+
 def decided(plan: Plan, team: Team) -> dict[str, Any]:
     """What `auto`, a time limit and this machine decided, as numbers."""
     return {
@@ -106,12 +118,6 @@ def decided(plan: Plan, team: Team) -> dict[str, Any]:
         "processes": team.size,
         "torch": torch.__version__,
     }
-
-def has_data_elsewhere(out: Path, settings: AnySettings) -> bool:
-    """Whether the data are asked for at another place than when the run began."""
-    there, wanted = resumed(out).data, settings.data
-    return any(getattr(there, name, None) != getattr(wanted, name, None) for name in DATA_WHERE)
-
 
 
 def refuse_other_circumstances(stored: dict[str, Any], now: dict[str, Any], out: Path, intent: Intent) -> None:

@@ -18,7 +18,7 @@ from gpt2lab.core import settings as strict
 from gpt2lab.core.errors import UserError
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.model.reading import find_model, weight_hash
-from gpt2lab.study import methods, search_report
+from gpt2lab.study import methods, run_folder, search_report
 from gpt2lab.study.axis import Axis, Point, at
 from gpt2lab.study.data import corpus_for
 from gpt2lab.study.finetune import config_of, finetune
@@ -87,6 +87,7 @@ def _keep(
     """A folder holds one search; every point is checked before the first is trained. Settings as all trials share them,
     and the shape of their model."""
     path = out / "search.json"
+    run_folder.refuse_what_else_is_here(out, path.name)
     base = find_model(settings.base)
     with console.announcement("data"):
         corpus = corpus_for(settings, base)

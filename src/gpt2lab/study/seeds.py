@@ -29,6 +29,7 @@ def refuse_others(out: Path, seeds: list[int], asked: TuneSettings, intent: Inte
 
 def repeat(out: Path, seeds: list[int]) -> dict[str, Any]:
     """This very command once a seed, in `out/seed-N`; what is finished is not done again."""
+    run_folder.refuse_what_else_is_here(out, "seed-N")
     for seed in seeds:
         run = run_of(out, seed)
         console.say(f"seed {seed}: {run}")

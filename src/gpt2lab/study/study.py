@@ -17,7 +17,7 @@ from gpt2lab.core import settings as strict
 from gpt2lab.core.errors import INTERRUPTED, Interrupted, UserError
 from gpt2lab.generate.generate import generate
 from gpt2lab.model.reading import find_model, read_config, read_language_model
-from gpt2lab.study import launch, measuring, report, stages
+from gpt2lab.study import launch, measuring, report, run_folder, stages
 from gpt2lab.study.axis import at
 from gpt2lab.study.pretrain import pretrain
 from gpt2lab.study.recipe import (
@@ -102,8 +102,7 @@ def _chosen(recipe: Recipe, only: str | None) -> list[str]:
 
 def _keep_recipe(recipe: Recipe, out: Path, written: str | None) -> None:
     path = out / "study.json"
-    if (out / "run.json").is_file():
-        raise UserError("a run is here, not a study", place=out, way_out="choose another --out")
+    run_folder.refuse_what_else_is_here(out, path.name)
     if path.is_file():
         _refuse_another(_without_seeds(files.read_json(path)), _without_seeds(recipe.as_dict()), out)
     files.write_json(path, recipe.as_dict())
