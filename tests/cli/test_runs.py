@@ -188,6 +188,26 @@ def test_clean_with_yes_leaves_models_results_and_everything_an_unfinished_run_g
     assert gpt2lab("generate", place / "tuned", "--prompt", "The", "--max-new-tokens", 2) == 0
 
 
+def test_a_prolonged_base_keeps_the_weights_that_adapters_stand_on(place, capsys):
+    """They are named where the adapter misses them, and never removed."""
+    base, adapter = place / "seed-1", place / "adapter"
+    data = files.read_json(base / "run.json")["corpus_folder"]
+    given = ["--base", base, "--data", data, "--method", "lora", "--out", adapter]
+    assert gpt2lab("finetune", *given, "train.steps=1", "train.batch_rows=8", "train.precision=fp32") == 0
+    assert gpt2lab("pretrain", "--extend", "--out", base, "train.steps=7") == 0
+    assert gpt2lab("pretrain", "--extend", "--out", base, "train.steps=8") == 0
+    capsys.readouterr()
+    assert gpt2lab("generate", adapter, "--prompt", "The", "--max-new-tokens", 2) == 2
+    assert f"those are in {base / 'model-before-1'}" in capsys.readouterr().err
+    for folder in (base, place):
+        assert gpt2lab("runs", "clean", folder, "--yes") == 0
+        assert f"model-before-1: kept, the adapter {adapter / 'model'} stands on it" in capsys.readouterr().out
+    assert [path.name for path in base.glob("model-before-*")] == ["model-before-1"]
+    about = adapter / "model" / "gpt2lab.json"
+    files.write_json(about, {**files.read_json(about), "base": "../../seed-1/model-before-1"})
+    assert gpt2lab("generate", adapter, "--prompt", "The", "--max-new-tokens", 2) == 0
+
+
 def test_a_run_that_is_being_written_is_left_alone(place, capsys):
     run = unfinished(place / "seed-1")
     (run / "model-before-1").mkdir()

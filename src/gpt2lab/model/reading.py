@@ -111,11 +111,15 @@ def base_of(folder: Path) -> str | Path:
             place=f"{folder}, made on {os.path.normpath(base)}",
             way_out="put it back there, or write its new place, as seen from the adapter, into gpt2lab.json as `base`",
         )
-    if weight_hash(find_model(base)) != about["base_weights"]:
+    if weight_hash(place := find_model(base)) != about["base_weights"]:
+        former = _former_model(place, about["base_weights"])
         raise UserError(
             "the adapter's base has other weights than the one it was tuned on",
             place=os.path.normpath(base),
-            way_out="put the base back that it was tuned on, or tune again",
+            way_out=f"those are in {os.path.normpath(former)}: write this place, as seen from the adapter, into "
+            f"{folder / ABOUT} as `base`"
+            if former
+            else "put the base back that it was tuned on, or tune again",
         )
     return base
 
@@ -136,6 +140,11 @@ def _adapter_config(folder: Path) -> dict[str, Any]:
     if not isinstance(stored, dict):
         raise UserError("these are no settings of an adapter", place=folder / "adapter_config.json")
     return stored
+
+
+def _former_model(model: Path, weights: str) -> Path | None:
+    """Of a run that was prolonged since, the model with these weights."""
+    return next((former for former in model.parent.glob("model-before-*") if weight_hash(former) == weights), None)
 
 
 def with_head(base: GPT2 | GPT2Classifier, labels: tuple[str, ...], seed: int = 0) -> GPT2Classifier:

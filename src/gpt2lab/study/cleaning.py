@@ -12,6 +12,9 @@ from gpt2lab.core import console, files, lock
 from gpt2lab.core.errors import UserError
 from gpt2lab.study.runs import find, open_run, size_of
 
+FORMER = "model-before-*"  # the model of a run before it was prolonged
+ABOUT = "gpt2lab.json"  # what an adapter stands on
+
 
 @dataclass(frozen=True)
 class Spare:
@@ -35,11 +38,26 @@ def spares(place: Path) -> list[Spare]:
             console.say(f"{folder}: running, left alone")
         else:
             found += _of(folder, finished=state == "finished")
-    return found
+    return _without_bases(found, place)
+
+
+def _without_bases(found: list[Spare], place: Path) -> list[Spare]:
+    """Former models stay where an adapter was tuned on them: one under this place, or around it where it is a run."""
+    former = [spare for spare in found if spare.path.match(FORMER)]
+    around = place.resolve().parent if (place / "run.json").is_file() else place
+    adapters = {files.read_json(about).get("base_weights"): about.parent for about in around.rglob(ABOUT)}
+    if not (former and adapters):
+        return found
+    from gpt2lab.model.reading import weight_hash
+
+    bases = {spare.path: adapter for spare in former if (adapter := adapters.get(weight_hash(spare.path)))}
+    for path, adapter in bases.items():
+        console.say(f"{path}: kept, the adapter {adapter} stands on it")
+    return [spare for spare in found if spare.path not in bases]
 
 
 def _of(run: Path, *, finished: bool) -> list[Spare]:
-    found = [(path, "an earlier model of a prolonged run") for path in sorted(run.glob("model-before-*"))]
+    found = [(path, "an earlier model of a prolonged run") for path in sorted(run.glob(FORMER))]
     checkpoints = run / "checkpoints"
     if finished and checkpoints.is_dir() and any(checkpoints.iterdir()):
         found.append((checkpoints, "checkpoints of a finished run; without them it cannot be prolonged"))
