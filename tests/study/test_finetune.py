@@ -516,6 +516,11 @@ def test_a_file_of_settings_counts_where_a_run_goes_on_too(place, tmp_path, caps
     assert files.read_json(out / "run.json")["steps"] == (3 if how == "--extend" else 1)
 
 
+def test_a_tuning_does_not_enter_the_run_of_a_pretraining(place, capsys):
+    assert tune(place, place / "base", "full", place / "text") == 2
+    assert "a pretrain run is here" in capsys.readouterr().err
+
+
 def test_the_same_classes_in_another_order_keep_their_head(place, tmp_path, capsys):
     for name, order in (("first", ("odd", "even")), ("second", ("even", "odd"))):
         rows = [{"text": f"text number {n}", "label": order[n % 2]} for n in range(100)]

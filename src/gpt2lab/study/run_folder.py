@@ -166,6 +166,8 @@ def resume_command(kind: str, out: Path, processes: int = 1) -> str:
 
 def refuse_change(out: Path, settings: AnySettings, intent: Intent) -> None:
     there, wanted = _compared(resumed(out), intent), _compared(settings, intent)
+    if there["kind"] != wanted["kind"]:
+        raise UserError(f"a {there['kind']} run is here", place=out, way_out="choose another --out")
     if changed := strict.differences(there, wanted):
         longer = all(one.partition(":")[0] in {f"train.{name}" for name in LIMITS} for one in changed)
         raise UserError(
