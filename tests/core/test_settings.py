@@ -1,12 +1,13 @@
 """Settings are strict: every problem at once, each with its place and a did-you-mean."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 import pytest
+from pydantic import Field
 
 from gpt2lab.core import settings
 from gpt2lab.core.errors import UserError
-from gpt2lab.core.settings import Positive, PositiveFloat, Settings
+from gpt2lab.core.settings import AtCommas, Positive, PositiveFloat, Settings
 
 
 class Inner(Settings):
@@ -18,6 +19,14 @@ class Inner(Settings):
     kind: Literal["a", "b"] = "a"
     size: Literal[32, 64] = 32
     extra: dict[str, int] | None = None
+
+
+class Free(Settings):
+    tune: dict[str, Any] = Field(default_factory=dict)
+    variants: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    over: dict[str, str] = Field(default_factory=dict)
+    options: dict[str, str | int | None] = Field(default_factory=dict)
+    names: Annotated[tuple[str, ...], AtCommas] = ()
 
 
 class Outer(Settings):
@@ -125,3 +134,30 @@ def test_a_setting_that_is_asked_for_no_more_is_a_difference():
         "seed: none there, 1 asked for",
         "method: lora there, none asked for",
     ]
+
+
+def test_overrides_of_free_groups_are_what_a_file_would_hold():
+    said = ["tune.train.steps=4", "tune.train.clip=none", "tune.train.rate=1e-4", "tune.lora.targets=[a, b]"]
+    said += ["tune.data.text=a: b", "variants.lora.untouched=false", "variants.lora.seeds=5"]
+    found = settings.resolve(Free, overrides=said)
+    assert found.tune == {
+        "train": {"steps": 4, "clip": None, "rate": "1e-4"},
+        "lora": {"targets": ["a", "b"]},
+        "data": {"text": "a: b"},
+    }
+    assert found.variants == {"lora": {"untouched": False, "seeds": 5}}
+
+
+def test_where_no_groups_can_be_an_override_is_one_key_with_dots():
+    said = ["over.train.learning_rate=1e-4,2e-4", "options.model.name=x", "options.requests.count=5"]
+    found = settings.resolve(Free, overrides=said)
+    assert found.over == {"train.learning_rate": "1e-4,2e-4"}
+    assert found.options == {"model.name": "x", "requests.count": 5}
+    variants = {"full": {"over": {"train.clip": "1,2"}}}
+    found = settings.resolve(Free, values={"variants": variants}, overrides=["variants.full.over.train.clip=3,4"])
+    assert found.variants == {"full": {"over": {"train.clip": "3,4"}}}
+
+
+@pytest.mark.parametrize("given", ["a, b", ["a", "b"]])
+def test_names_may_stand_with_commas_or_as_a_list(given):
+    assert settings.resolve(Free, values={"names": given}).names == ("a", "b")

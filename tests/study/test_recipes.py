@@ -72,6 +72,19 @@ def test_every_variant_of_every_shipped_recipe_is_a_valid_tuning():
             assert recipes.tuning(found, variant, found.base or "base").method
 
 
+def test_overrides_reach_what_all_variants_share_one_of_them_and_what_is_searched():
+    given = ["tune.train.clip=none", "tune.prepare.detokenise=none", "over.train.learning_rate=1e-4,2e-4"]
+    given += ["variants.lora.seeds=5", "variants.lora.lora.targets=c_attn,c_proj"]
+    given += ["variants.full.over.train.learning_rate=1e-5..1e-3"]
+    found = recipes.read("wikitext2-full-vs-lora", given)
+    tuning = recipes.tuning(found, "lora", "gpt2")
+    assert (tuning.train.clip, tuning.prepare.detokenise) == (None, "none")
+    assert tuning.lora.targets == ("c_attn", "c_proj")
+    assert recipes.seeds_of(found, "lora") == (5,)
+    assert found.over["train.learning_rate"] == "1e-4,2e-4"
+    assert recipes.searches(found)["full"][0].text == "1e-5..1e-3"
+
+
 def test_a_wrong_setting_of_a_variant_is_named_with_its_variant(tmp_path, capsys):
     path = tmp_path / "mine.yaml"
     path.write_text(recipes.shipped()["agnews"].replace("{tokens: 20}", "{tokns: 20}"))

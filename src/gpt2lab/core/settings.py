@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from gpt2lab.core.errors import UserError
 
@@ -25,6 +25,14 @@ NaturalFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Probability = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _at_commas(given: Any) -> Any:
+    return [part.strip() for part in given.split(",")] if isinstance(given, str) else given
+
+
+AtCommas = BeforeValidator(_at_commas)
+"""Of names and numbers, which have no commas in them: a list may also be written as one would type it."""
 
 KeyPath = tuple[str | int, ...]
 
@@ -149,24 +157,68 @@ def _apply(
     inner: Any = model
     for depth, key in enumerate(keys):
         group = _settings_in(inner)
-        if group is None and dict in {typing.get_origin(kind) for kind in _alternatives(inner)}:
+        if group is None and (free := _free_in(inner)):
+            under, inner = _under(free, keys[depth:])
+            keys = [*keys[:depth], *under]
             break
         if group is None:
             return f"{dotted}: {'.'.join(keys[:depth])} is one setting, not a group of them"
         if key not in group.model_fields:
             return f"{dotted}: {_no_such_key(key, group, keys[:depth])}"
         inner = group.model_fields[key].annotation
-    target = data
+    keys, target = _as_written(data, keys), data
     for key in keys[:-1]:
         if not isinstance(target.get(key), dict):
             target[key] = {}
         target = target[key]
     try:
-        target[keys[-1]] = _typed(text, inner)
+        target[keys[-1]] = _as_in_a_file(text) if inner is Any else _typed(text, inner)
     except yaml.YAMLError as error:
         return f"{dotted}: not valid YAML: {error}"
     places[tuple(keys)] = f"{said}: {override}"
     return None
+
+
+def _free_in(annotation: Any) -> Any:
+    """A group whose keys are free, as a dictionary's."""
+    return next((kind for kind in _alternatives(annotation) if typing.get_origin(kind) is dict), None)
+
+
+def _under(free: Any, keys: list[str]) -> tuple[list[str], Any]:
+    """In such a group: keys from group to group, and the type of what they lead to. Where no further groups can be,
+    the rest is one key with dots."""
+    value = typing.get_args(free)[1]
+    if value is Any:
+        return keys, value
+    if (inner := _free_in(value)) and len(keys) > 1:
+        further, value = _under(inner, keys[1:])
+        return [keys[0], *further], value
+    kinds = {*_alternatives(value)} - {type(None)}
+    return [".".join(keys)], value if len(kinds) == 1 else Any
+
+
+def _as_written(data: Any, keys: list[str]) -> list[str]:
+    """Where the file has one key with dots, such as `over: {train.learning_rate: 1e-4}`, it is that one."""
+    for depth, key in enumerate(keys):
+        if not isinstance(data, dict):
+            break
+        if (rest := ".".join(keys[depth:])) in data:
+            return [*keys[:depth], rest]
+        data = data.get(key)
+    return keys
+
+
+def _as_in_a_file(text: str) -> Any:
+    """What the setting's type does not say YAML does: numbers, true and false, none, and what stands in brackets."""
+    if text.lower() in ("none", "null"):
+        return None
+    if text[:1] in ("[", "{"):
+        return yaml.safe_load(text)
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    return found if isinstance(found, bool | int | float) else text
 
 
 def _typed(text: str, annotation: Any) -> Any:

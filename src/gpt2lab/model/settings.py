@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import Annotated, Literal
 
 from gpt2lab.core.errors import UserError
-from gpt2lab.core.settings import Positive, PositiveFloat, Probability, Settings, Share
+from gpt2lab.core.settings import AtCommas, Positive, PositiveFloat, Probability, Settings, Share
 from gpt2lab.model.config import SIZES, GPT2Config
 
 
@@ -51,7 +51,7 @@ class LoraSettings(Settings):
     """The change is scaled by alpha/rank; twice the rank unless given."""
     dropout: Probability = 0.0
     """On what enters the adapters."""
-    targets: tuple[str, ...] = ("c_attn",)
+    targets: Annotated[tuple[str, ...], AtCommas] = ("c_attn",)
     """Linear layers that get adapters, by the end of their names, or `all`."""
     rslora: bool = False
     """Scale by alpha/√rank instead, for high ranks."""

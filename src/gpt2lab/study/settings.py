@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ModelWrapValidatorHandler, model_validator
 
 from gpt2lab.core.errors import UserError
 from gpt2lab.core.settings import (
+    AtCommas,
     NaturalFloat,
     Positive,
     PositiveFloat,
@@ -38,7 +39,7 @@ RATES = {"full": 5e-5, "lora": 2e-4, "qlora": 2e-4, "partial": 5e-5, "prompt": 5
 
 
 class TrackSettings(Settings):
-    sinks: tuple[Literal["tensorboard", "wandb"], ...] = ()
+    sinks: Annotated[tuple[Literal["tensorboard", "wandb"], ...], AtCommas] = ()
     """Where training curves go as well: `tensorboard`, `wandb`, or both. They cannot hurt the run."""
     project: str = "gpt2lab"
     """Of W&B."""
@@ -52,7 +53,7 @@ class SampleSettings(SamplingSettings):
 
 
 class ProbeSettings(Settings):
-    protocols: tuple[str, ...] = ()
+    protocols: Annotated[tuple[str, ...], AtCommas] = ()
     """Measured while the model is trained, such as hellaswag/completion; the values stand in `metrics.jsonl`."""
     data: str | None = None
     """What they are measured on: DATA as `gpt2lab evaluate` takes it."""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import field_validator
+from pydantic import BeforeValidator, field_validator
 
-from gpt2lab.core.settings import Natural, Positive, PositiveFloat, Settings, Share
+from gpt2lab.core.settings import AtCommas, Natural, Positive, PositiveFloat, Settings, Share
 
+NullIsNone = BeforeValidator(lambda given: "none" if given is None else given)
 HELD_OUT = 0.05  # of the documents, unless something else is said
 
 
 class ColumnSettings(Settings):
     """Which columns of rows to read; unset, `text` or the only column of text."""
 
-    text: tuple[str, ...] | None = None
+    text: Annotated[tuple[str, ...] | None, AtCommas] = None
     """One or more, joined by a line end."""
     label: str | None = None
     """The class of each text."""
@@ -39,7 +40,7 @@ class PrepareSettings(Settings):
     """Size of the tokenizer that `--tokenizer own` trains on the text, or `builtin` on Python's documentation."""
     shard_tokens: Positive = 100_000_000
     """Tokens a shard file."""
-    detokenise: Literal["none", "hyphen-only", "wikitext"] = "none"
+    detokenise: Annotated[Literal["none", "hyphen-only", "wikitext"], NullIsNone] = "none"
     """How WikiText's spaced-out text is brought back: not, `@-@` alone, or everything that the harness repairs."""
     minimum_length: Natural = 0
     """Documents with fewer characters are left out, and counted."""
@@ -47,7 +48,7 @@ class PrepareSettings(Settings):
     """Evaluation sets (DATA each): documents that share thirteen words in a row with them are counted and listed."""
     drop_contaminated: bool = False
     """Leave such documents out."""
-    weights: tuple[PositiveFloat, ...] = ()
+    weights: Annotated[tuple[PositiveFloat, ...], AtCommas] = ()
     """Of several sources, in their order: how often training draws from each."""
     deduplicate: bool = False
     """Leave out documents whose text came before or is held out by the source, and count them."""
