@@ -101,6 +101,17 @@ def test_seeds_that_are_none_are_named_with_their_variant(recipe, tmp_path, caps
     assert "variants.full.seeds" in capsys.readouterr().err
 
 
+def test_what_stands_at_the_top_of_a_recipe_can_be_said_too(recipe, tmp_path, capsys):
+    """As the help lists it."""
+    line = ["run", recipe, "--out", tmp_path / "study", "seeds=1,2,3", "draws=2"]
+    assert gpt2lab(*line, "--print-commands") == 0
+    commands = capsys.readouterr().out.splitlines()
+    assert [command.split()[-1] for command in commands if "--only lora" in command] == ["1", "2", "3"]
+    assert all("seeds=1,2,3 draws=2" in command for command in commands)
+    assert gpt2lab(*line, "seed=1") == 2
+    assert "seed: there is no such setting; did you mean seeds?" in capsys.readouterr().err
+
+
 def test_a_plan_says_what_every_training_takes(capsys):
     assert gpt2lab("run", "from-scratch-fantasy", "--dry-run", "--json") == 0
     said = capsys.readouterr()

@@ -30,6 +30,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="say nothing but warnings a
 DryRun = Annotated[bool, typer.Option("--dry-run", help="say what would be done, and stop")]
 
 
+RECIPE = "one RECIPE"  # a file whose settings are a verb's, those at its top without a dot too
+
+
 class _VerbWithSettings(TyperCommand):
     settings: tuple[tuple[str, str, str], ...] = ()
 
@@ -62,6 +65,9 @@ def only_values(arguments: list[str] | None, wanted: str, count: int | None = 1)
     from gpt2lab.core.settings import UNDOTTED, split
 
     values, overrides = split(arguments or [])
+    if wanted == RECIPE:
+        overrides = [word for word in arguments or [] if word in overrides or UNDOTTED.match(word)]
+        values = [word for word in values if word not in overrides]
     loose = next((value for value in values if UNDOTTED.match(value) and not Path(value).exists()), None)
     if loose or (count is not None and len(values) != count):
         found = " ".join(values) or "nothing"

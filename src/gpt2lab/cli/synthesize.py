@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gpt2lab.cli.common import DryRun, Json, Quiet, RecipeName, only_values, prepare_console, verb
+from gpt2lab.cli.common import RECIPE, DryRun, Json, Quiet, RecipeName, only_values, prepare_console, verb
 
 
 class Backend(StrEnum):
@@ -57,7 +57,7 @@ def synthesize(
     from gpt2lab.core.errors import Interrupted, UserError
 
     prepare_console(json, quiet)
-    (name,), overrides = only_values(arguments, "one RECIPE")
+    (name,), overrides = only_values(arguments, RECIPE)
     if count is None or out is None:
         missing = "--count N" if count is None else "--out FILE.jsonl"
         raise UserError("how many texts, or where to put them, is missing", way_out=f"add {missing}")
