@@ -199,6 +199,28 @@ def test_a_measure_that_cannot_be_made_is_refused_before_anything_is_trained(tmp
     assert not (tmp_path / "study" / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    ("over", "said"),
+    [
+        ({"train.learningrate": "1e-4,2e-4"}, "did you mean train.learning_rate?"),
+        ({"lora.rank": "4,many"}, "lora.rank"),
+        ({"train.warmup": "-2,1"}, "train.warmup"),
+    ],
+)
+@pytest.mark.parametrize("own", [True, False], ids=["of a variant", "of all"])
+def test_what_cannot_be_searched_over_is_refused_before_anything_is_trained(tmp_path, capsys, over, said, own):
+    path = tmp_path / "small.yaml"
+    lora = {"method": "lora", **({"over": over} if own else {})}
+    mine = {**RECIPE, "variants": {"lora": lora}, "over": {} if own else over}
+    path.write_text(yaml.safe_dump(mine))
+    assert gpt2lab("run", path, "--dry-run") == 2
+    assert gpt2lab("run", path, "--out", tmp_path / "study") == 2
+    printed = capsys.readouterr().err
+    assert said in printed
+    assert "the search with lora" in printed
+    assert not (tmp_path / "study").exists()
+
+
 def test_a_column_is_written_as_a_word_or_as_a_list(tmp_path):
     data = {"source": "builtin:topics", "tokenizer": "builtin"}
     for text, wanted in (("body", ("body",)), ("title, body", ("title", "body")), (["a"], ("a",))):

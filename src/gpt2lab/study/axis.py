@@ -86,12 +86,13 @@ def axes_of(texts: Sequence[str]) -> list[Axis]:
     return found
 
 
-def at(settings: TuneSettings, point: Point) -> TuneSettings:
+def at(settings: TuneSettings, point: Point, said: str = "on the command line") -> TuneSettings:
     """The settings with a point's values. Another method brings its own defaults, where nothing else was said."""
     values = settings.as_dict()
     for key in wanted_by(settings.method).keys() - settings.train.model_fields_set:
         del values["train"][key]
-    return resolve(TuneSettings, values=values, overrides=[f"{key}={value}" for key, value in point.items()])
+    overrides = [f"{key}={value}" for key, value in point.items()]
+    return resolve(TuneSettings, values=values, overrides=overrides, said=said)
 
 
 def _parts(text: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +16,7 @@ from gpt2lab.core.errors import UserError
 from gpt2lab.core.settings import Positive, Seed, Settings
 from gpt2lab.generate.settings import SamplingSettings
 from gpt2lab.model.settings import ModelSettings
-from gpt2lab.study.axis import Axis, axis_of
+from gpt2lab.study.axis import Axis, at, axis_of
 from gpt2lab.study.settings import ProbeSettings, SearchSettings, TuneSettings
 from gpt2lab.text.settings import ColumnSettings, PrepareSettings
 from gpt2lab.train.settings import TrainSettings
@@ -191,14 +192,25 @@ def read(name: str, overrides: list[str]) -> Recipe:
     if recipe.base is not None and not trained(recipe):
         raise UserError("a recipe with a base needs variants to tune", place=name)
     _refuse_empty_names(recipe, name)
-    searches(recipe)
     for variant in trained(recipe):
         seeds_of(recipe, variant)
         tuning(recipe, variant, recipe.base or "")
+    _refuse_impossible_points(recipe)
     for variant in set(recipe.variants) - set(trained(recipe)):
         if set(recipe.variants[variant]) != {"base", "untouched"}:
             raise UserError("what is untouched has a base and no settings", place=f"{name}, variants.{variant}")
     return recipe
+
+
+def _refuse_impossible_points(recipe: Recipe) -> None:
+    """What is searched over is a setting, and takes these values: said before the base is pretrained."""
+    for variant, axes in searches(recipe).items():
+        settings, keys = tuning(recipe, variant, recipe.base or ""), [axis.key for axis in axes]
+        for values in itertools.product(*(axis.samples for axis in axes)):
+            try:
+                at(settings, dict(zip(keys, values)), said="over")
+            except UserError as error:
+                raise UserError(error.cause, place=f"{recipe.name}, the search with {variant}") from error
 
 
 def _refuse_empty_names(recipe: Recipe, place: str) -> None:
