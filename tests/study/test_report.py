@@ -103,6 +103,35 @@ def test_the_interval_of_several_seeds_is_that_of_their_mean_over_documents(stud
     assert (alone.low, alone.high) == (stored["low"], stored["high"])
 
 
+def test_perplexities_of_several_seeds_are_averaged_on_the_logarithm_everywhere(tmp_path):
+    """The value lies inside its interval even where a seed has diverged, and no interval reaches below 0."""
+    for seed, gain in ((1, 0.3), (2, 0.28), (3, -4.0)):
+        found = [studies.perplexity(f"f{seed}", gain, seed)]
+        studies.run(tmp_path / "runs" / f"full-seed-{seed}", found=found, seed=seed)
+    studies.run(tmp_path / "runs" / "base", kind="pretrain", found=[studies.perplexity("base", 0.0)])
+    files.write_json(tmp_path / "study.json", {"name": "n", "question": "?", "variants": {"full": {}}})
+    target = target_of(tmp_path)
+    logs = [math.log(value) for value in target.values("full")]
+    assert target.mean("full") == pytest.approx(math.exp(sum(logs) / 3))
+    documents, seeds = against.over_items(target, "full")[0], intervals.over_seeds(logs)
+    assert target.mean("full") in documents
+    around = columns.around_seeds(target.what, target.values("full"))
+    assert (around.low, around.high) == pytest.approx((math.exp(seeds.low), math.exp(seeds.high)))
+    page = words(report.write(tmp_path).read_text("utf-8"))
+    value, inside = f"{target.mean('full'):,.2f}", f"{documents.low:,.2f} to {documents.high:,.2f}"
+    assert f"full: perplexity of a token {value} [{inside}; over 3 seeds {around.low:,.2f} to " in page
+    assert f"full {value} {inside} {around.low:,.2f} to {around.high:,.2f}" in page  # the table's row
+    assert f"full: mean {value}, 95 % over seeds" in (tmp_path / "report.html").read_text("utf-8")
+    assert "of several seeds, the exponential of their mean log perplexity" in page
+
+
+def test_accuracies_of_several_seeds_have_a_plain_mean(tmp_path):
+    target = target_of(studies.class_study(tmp_path))
+    values = target.values("full")
+    assert target.mean("full") == pytest.approx(sum(values) / 3)
+    assert "of several seeds, their mean" in words(report.write(tmp_path).read_text("utf-8"))
+
+
 def test_results_under_other_settings_never_share_a_column(tmp_path):
     studies.run(tmp_path / "runs" / "base", kind="pretrain", found=[studies.perplexity("base", 0.0)])
     studies.run(tmp_path / "runs" / "other", found=[studies.perplexity("other", 0.5, stride=16)])

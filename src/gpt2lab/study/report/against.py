@@ -14,7 +14,7 @@ from gpt2lab.core.errors import UserError
 from gpt2lab.measure import comparison, intervals
 from gpt2lab.measure.differences import Difference, holm, paired_ratio, paired_seeds
 from gpt2lab.measure.intervals import Interval
-from gpt2lab.study.report.columns import Cell, Column
+from gpt2lab.study.report.columns import Cell, Column, is_exponential
 
 LEVEL = 0.05
 Record = Mapping[str, Any]
@@ -103,7 +103,7 @@ def over_items(column: Column, variant: str) -> tuple[Interval | None, str]:
     except UserError as error:
         return None, error.cause
     scores = _mean(found) / (math.log(2) if column.what.startswith("bits") else 1.0)
-    transform = "exp" if column.what.startswith("perplexity") else "none"
+    transform = "exp" if is_exponential(column.what) else "none"
     interval, note = intervals.of_ratio(scores, _sizes(found[0]), transform=transform)
     return interval, note or ""
 

@@ -35,8 +35,7 @@ def target(column: Column, colour: Mapping[str, int]) -> Plot:
         found = cell[0][1].get("interval") if len(values) == 1 else None
         series.append(Series(name, dots, "dots", colour.get(name, 0), _one_band(found), labels))
         if (around := around_seeds(column.what, values)) is not None:
-            mean = sum(values) / len(values)
-            band = [(around.low, around.high)]
+            mean, band = column.mean(name) or 0.0, [(around.low, around.high)]
             label = f"{name}: mean {numbers.value(column.what, mean)}, 95 % over seeds"
             series.append(
                 Series(f"{name}, mean", [(place + 0.28, mean)], "dots", colour.get(name, 0), band, [label], name)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean, geometric_mean
 from typing import Any
 
 from gpt2lab.core import files
@@ -18,6 +21,7 @@ AIMS = ("labels", "perplexity/token-window", "perplexity/word", "bits-per-byte",
 LOW_IS_GOOD = ("perplexity", "bits", "nats", "word_perplexity", "byte_perplexity")
 Record = Mapping[str, Any]
 Cell = list[tuple[Run, Record]]  # of one variant, by seed
+LARGEST = math.log(sys.float_info.max)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +50,11 @@ class Column:
         return [float(record["value"]) for _, record in self.cells.get(variant, ())]
 
     def mean(self, variant: str) -> float | None:
+        """Over seeds, as its interval over items takes it: of perplexities the exponential of their mean logarithm."""
         found = self.values(variant)
-        return sum(found) / len(found) if found else None
+        if not found:
+            return None
+        return geometric_mean(found) if is_exponential(self.what) else fmean(found)
 
 
 def columns(facts: Facts) -> list[Column]:
@@ -108,11 +115,22 @@ def _column(group: Sequence[tuple[str, Run, Record]]) -> Column:
 
 
 def around_seeds(what: str, values: Sequence[float]) -> Interval | None:
-    """Seeds that agree to the last digit have no spread to judge by; a share ends at 0 and at 1."""
-    found = over_seeds(values) if len(set(values)) > 1 else None
+    """Seeds that agree to the last digit have no spread to judge by; a share ends at 0 and at 1, and a perplexity's
+    interval is taken on the logarithm, as that over documents is."""
+    if len(set(values)) < 2:
+        return None
+    if is_exponential(what):
+        found = over_seeds([math.log(value) for value in values])
+        return found and replace(found, low=_exponential(found.low), high=_exponential(found.high))
+    found = over_seeds(values)
     if found is None or not what.startswith(("accuracy", "macro")):
         return found
     return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
+
+
+def is_exponential(what: str) -> bool:
+    """Of a mean that is taken on the logarithm."""
+    return "perplexity" in what
 
 
 def data_name(source: Record) -> str:
@@ -150,3 +168,8 @@ def _records(column: Column) -> list[Record]:
 
 def _is_number(record: Record) -> bool:
     return isinstance(record.get("value"), int | float)
+
+
+def _exponential(number: float) -> float:
+    """Two seeds that differ much can reach beyond all numbers."""
+    return math.exp(min(number, LARGEST))

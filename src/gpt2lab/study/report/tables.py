@@ -11,7 +11,7 @@ from gpt2lab.measure.intervals import over_seeds
 from gpt2lab.study.report import against as comparing
 from gpt2lab.study.report import how, numbers, uses
 from gpt2lab.study.report.against import Against
-from gpt2lab.study.report.columns import Column, around_seeds
+from gpt2lab.study.report.columns import Column, around_seeds, is_exponential
 from gpt2lab.study.report.facts import Facts, Run
 
 UNITS = {"tokens_per_second": "tokens/s", "texts_per_second": "texts/s"}
@@ -62,7 +62,7 @@ def variants(facts: Facts, target: Column | None, against: Mapping[str, Against]
         rows.append(
             [
                 Cell(name),
-                Cell(numbers.value(what, sum(own) / len(own) if own else None), True),
+                Cell(numbers.value(what, target.mean(name) if target else None), True),
                 Cell(_over_items(target, name), True),
                 Cell(_over_seeds(what, own), True),
                 Cell(", ".join(numbers.value(what, value) for value in own) or _why_not(runs), dots=dots),
@@ -75,9 +75,10 @@ def variants(facts: Facts, target: Column | None, against: Mapping[str, Against]
                 Cell(numbers.count(uses.mean_of(facts, name, rate)), True, True),
             ]
         )
+    mean = "the exponential of their mean log perplexity" if is_exponential(what) else "their mean"
     note = (
         "The 95 % interval says how far other documents or items could move the value (of several "
-        "seeds, their mean); the one over seeds (t), how far other seeds could. "
+        f"seeds, {mean}); the one over seeds (t), how far other seeds could. "
         "A difference is called one only if it stands out among the documents, among the seeds, and after Holm's "
         "correction. Times are of training steps alone, memory is that of one process; both depend on the machine."
         if target

@@ -12,7 +12,7 @@ from gpt2lab.measure.intervals import over_seeds
 from gpt2lab.study.report import against as comparing
 from gpt2lab.study.report import numbers
 from gpt2lab.study.report.against import Against
-from gpt2lab.study.report.columns import Column, around_seeds
+from gpt2lab.study.report.columns import Column, around_seeds, is_exponential
 from gpt2lab.study.report.facts import Facts
 
 
@@ -71,7 +71,7 @@ def _of_variant(target: Column, name: str, against: Mapping[str, Against]) -> st
     over = f"{one.items.n:,} {_items(target)}"
     seeds = f", {counted(one.seeds.n, 'seed')}" if one.seeds else ""
     ratio = ""
-    if one.better and target.what.startswith("perplexity"):
+    if one.better and is_exponential(target.what):
         ratio = f", −{1 - math.exp(one.items.value):.1%} perplexity"
     return f"{said}; against {one.baseline} {one.wording()} ({over}{seeds}{p}{ratio})."
 
@@ -79,7 +79,7 @@ def _of_variant(target: Column, name: str, against: Mapping[str, Against]) -> st
 def _value(target: Column, name: str) -> str:
     """With its interval over documents or items, and that over seeds where there are several."""
     values = target.values(name)
-    mean = numbers.value(target.what, sum(values) / len(values))
+    mean = numbers.value(target.what, target.mean(name))
     found, reason = comparing.over_items(target, name)
     inside = numbers.interval(target.what, found.as_dict()) if found else f"no interval: {reason}"
     if (around := around_seeds(target.what, values)) is None:
