@@ -18,7 +18,7 @@ from gpt2lab.core.errors import UserError
 from gpt2lab.measure import comparison, intervals, records
 from gpt2lab.measure.differences import holm, paired_seeds
 from gpt2lab.study import report
-from gpt2lab.study.report import against, charts, columns, facts
+from gpt2lab.study.report import against, charts, columns, facts, uses
 
 HOSTILE = (
     "</script><script>alert(1)</script><img src=x onerror=y> \"'`$\\frac{1}{0}$ | **b** \u202eright to left\u202c "
@@ -255,6 +255,34 @@ def test_use_follows_from_stated_thresholds(page):
     assert "the best on the target full gain 0.3" in text
     assert re.search(r"the old text not forgotten lora full at most 0\.\d+; lora at most 0\.0\d+", text)
     assert "at least 80% of the best gain" in text
+
+
+def smallest(study):
+    read = facts.of_study(study)
+    target = target_of(study)
+    found = uses.uses(read, target, against.all_against(target, "base"), None, None)
+    return next(one for one in found if one.use == "the smallest file to ship")
+
+
+def test_the_smallest_file_to_ship_is_that_of_the_model_folder(tmp_path):
+    """Partial tuning may train less than an adapter holds, and ships the whole model all the same."""
+    place = studies.text_study(tmp_path, names=("partial", "lora"), gains=(0.3, 0.29))
+    for run in place.glob("runs/*-seed-*"):
+        if (run / "run.json").is_file():
+            few = run.name.startswith("partial")
+            settings = yaml.safe_load((run / "run.yaml").read_text())
+            files.write_text(run / "run.yaml", yaml.safe_dump({**settings, "method": "partial" if few else "lora"}))
+            about = files.read_json(run / "run.json")
+            files.write_json(run / "run.json", {**about, "trainable_parameters": 50 if few else 96})
+    found = smallest(place)  # the model folders are gone
+    assert (found.answer, found.why) == ("lora", "lora 96; partial 5,000")
+    for run in place.glob("runs/*-seed-*"):
+        if (run / "run.json").is_file():
+            size = 20_000 if run.name.startswith("partial") else 4_000
+            files.write_bytes(run / "model" / "model.safetensors", b"0" * size)
+    found = smallest(place)
+    assert (found.answer, found.why) == ("lora", "lora 4.0 kB; partial 20.0 kB")
+    assert found.rule.startswith("smallest model folder")
 
 
 def test_a_failed_variant_is_shown_as_failed(page):

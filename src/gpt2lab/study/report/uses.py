@@ -11,13 +11,14 @@ from gpt2lab.study.report import against as comparing
 from gpt2lab.study.report import numbers
 from gpt2lab.study.report.against import Against
 from gpt2lab.study.report.columns import Column
-from gpt2lab.study.report.facts import Facts
+from gpt2lab.study.report.facts import Facts, Run
 
 MOST_FORGETTING = 0.05  # nats a token of the original domain, at the upper end of the interval
 ENOUGH_GAIN = 0.8  # of the best variant's
 MOST_COPIED = 0.05  # of the 13-grams
-EFFORTS: dict[str, tuple[str, Callable[[float | None], str]]] = {
-    "parameters": ("trainable_parameters", numbers.count),
+ADAPTERS = ("lora", "qlora", "prompt")  # methods that ship what they have trained alone
+Shown = Callable[[float | None], str]
+EFFORTS: dict[str, tuple[str, Shown]] = {
     "memory": ("peak_memory", numbers.size),
     "time": ("training_seconds", numbers.seconds),
 }
@@ -54,7 +55,7 @@ def uses(
             ", ".join([best, *rivals]),
             f"gain {better[best].gain:.3g} {unit}",
         ),
-        _least("the smallest file to ship", f"fewest trained parameters with {share}", enough, facts, "parameters"),
+        _smallest(enough, facts, share),
         _least("the least memory", f"lowest peak memory of training with {share}", enough, facts, "memory"),
         _least("the least time", f"shortest training with {share}", enough, facts, "time"),
     ]
@@ -71,12 +72,37 @@ def mean_of(facts: Facts, variant: str, key: str) -> float | None:
     return fmean(known) if known else None
 
 
+def _smallest(names: list[str], facts: Facts, share: str) -> Use:
+    """By what is in the model folders; where some are gone, by what they held."""
+    use = "the smallest file to ship"
+    sizes = {name: [_bytes(run) for run in facts.variants[name]] for name in names}
+    if all(all(known) for known in sizes.values()):
+        means = {name: fmean(known) for name, known in sizes.items()}
+        return _of_least(use, f"smallest model folder with {share}", means, numbers.size, measured=False)
+    shipped = {name: value for name in names if (value := _shipped_parameters(facts, name)) is not None}
+    rule = f"fewest parameters in the model folder, an adapter's own alone, with {share}"
+    return _of_least(use, rule, shipped, numbers.count, measured=False)
+
+
+def _bytes(run: Run) -> int:
+    return sum(path.stat().st_size for path in (run.folder / "model").glob("**/*") if path.is_file())
+
+
+def _shipped_parameters(facts: Facts, variant: str) -> float | None:
+    is_adapter = facts.variants[variant][0].settings.get("method") in ADAPTERS
+    return mean_of(facts, variant, "trainable_parameters" if is_adapter else "parameters")
+
+
 def _least(use: str, rule: str, names: list[str], facts: Facts, effort: str) -> Use:
     key, shown = EFFORTS[effort]
     there = {name: value for name in names if (value := mean_of(facts, name, key)) is not None}
+    return _of_least(use, rule, there, shown, measured=True)
+
+
+def _of_least(use: str, rule: str, there: Mapping[str, float], shown: Shown, measured: bool) -> Use:
     answer = min(there, key=lambda name: there[name], default="")
     why = "; ".join(f"{name} {shown(value)}" for name, value in sorted(there.items(), key=lambda pair: pair[1]))
-    return Use(use, rule, answer, why, effort != "parameters")
+    return Use(use, rule, answer, why, measured)
 
 
 def _keeps(better: Mapping[str, Against], forgetting: Column, unit: str) -> Use:
