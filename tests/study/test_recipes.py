@@ -221,6 +221,17 @@ def test_what_cannot_be_searched_over_is_refused_before_anything_is_trained(tmp_
     assert not (tmp_path / "study").exists()
 
 
+@pytest.mark.parametrize("name", ["base", "untouched", "lora/8", ".lora", "", " ", "..", "a\\b"])
+def test_a_variant_has_a_name_that_its_folder_can_have_and_no_base_has(tmp_path, capsys, name):
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump({**RECIPE, "variants": {name: {"method": "lora"}}}))
+    assert gpt2lab("run", path, "--out", tmp_path / "study") == 2
+    printed = capsys.readouterr().err
+    assert "variants" in printed
+    assert "way out" in printed
+    assert not (tmp_path / "study").exists()
+
+
 def test_a_column_is_written_as_a_word_or_as_a_list(tmp_path):
     data = {"source": "builtin:topics", "tokenizer": "builtin"}
     for text, wanted in (("body", ("body",)), ("title, body", ("title", "body")), (["a"], ("a",))):

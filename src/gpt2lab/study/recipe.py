@@ -23,6 +23,7 @@ from gpt2lab.train.settings import TrainSettings
 
 CORPUS = "corpus"  # what the base was pretrained on here
 SYNTHESIZED = "synthesized"  # what the study has written
+BASES = ("untouched", "base")  # runs of a study that are no variants
 BESIDE = ("seeds", "over")  # said of a variant, and no setting of its trainings
 
 
@@ -191,6 +192,7 @@ def read(name: str, overrides: list[str]) -> Recipe:
         raise UserError("a recipe names a base, or says how one is pretrained: model and train", place=name)
     if recipe.base is not None and not trained(recipe):
         raise UserError("a recipe with a base needs variants to tune", place=name)
+    _refuse_names_of_variants(recipe, name)
     _refuse_empty_names(recipe, name)
     for variant in trained(recipe):
         seeds_of(recipe, variant)
@@ -211,6 +213,21 @@ def _refuse_impossible_points(recipe: Recipe) -> None:
                 at(settings, dict(zip(keys, values)), said="over")
             except UserError as error:
                 raise UserError(error.cause, place=f"{recipe.name}, the search with {variant}") from error
+
+
+def _refuse_names_of_variants(recipe: Recipe, place: str) -> None:
+    """A variant's name is its folder's, beside those of the bases."""
+    for variant in recipe.variants:
+        if variant in BASES:
+            raise UserError(
+                f"no variant can be called {variant}: that is the model they begin from",
+                place=f"{place}, variants.{variant}", way_out="another name",
+            )  # fmt: skip
+        if not variant.strip() or variant.startswith(".") or "/" in variant or "\\" in variant:
+            raise UserError(
+                f"{variant!r} cannot be the name of a variant: a folder is named for it",
+                place=f"{place}, variants", way_out="a name without slashes that begins with no dot, such as lora-8",
+            )  # fmt: skip
 
 
 def _refuse_empty_names(recipe: Recipe, place: str) -> None:

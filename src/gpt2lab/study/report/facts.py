@@ -15,7 +15,7 @@ from gpt2lab.measure import records
 from gpt2lab.study import recipe as recipes
 
 SEEDED = re.compile(r"(.+)-seed-(\d+)")
-BASES = ("untouched", "base")  # the first of them that there is, is what the others are compared with
+BASES = recipes.BASES  # the first of them that there is, is what the others are compared with
 
 
 @dataclass(frozen=True)
