@@ -232,6 +232,26 @@ def test_a_variant_has_a_name_that_its_folder_can_have_and_no_base_has(tmp_path,
     assert not (tmp_path / "study").exists()
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"tune": {"data": "builtin:fantasy"}}, "tune.data"),
+        ({"tune": {"prepare": 0.1}}, "tune.prepare"),
+        ({"variants": {"lora": {"method": "lora", "data": ["builtin:fantasy"]}}}, "variants.lora.data"),
+        ({"variants": {"lora": {"method": "lora", "over": "train.learning_rate=1,2"}}}, "variants.lora.over"),
+        ({"variants": {"lora": {"method": "lora", "over": {"train.steps": [1, 2]}}}}, "over: train.steps"),
+        ({"variants": {"lora": {"method": ["lora"]}}}, "variants.lora"),
+    ],
+)
+def test_a_setting_of_another_shape_than_it_has_is_one_clear_message(tmp_path, capsys, changes, said):
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump({**RECIPE, **changes}))
+    assert gpt2lab("run", path, "--dry-run") == 2
+    printed = capsys.readouterr().err
+    assert said in printed
+    assert "Traceback" not in printed
+
+
 def test_a_column_is_written_as_a_word_or_as_a_list(tmp_path):
     data = {"source": "builtin:topics", "tokenizer": "builtin"}
     for text, wanted in (("body", ("body",)), ("title, body", ("title", "body")), (["a"], ("a",))):

@@ -125,6 +125,11 @@ def searches(recipe: Recipe) -> dict[str, list[Axis]]:
 def _axis(key: str, text: object) -> Axis:
     if key == "method":
         raise UserError("a variant has one method", place=f"over: {key}: {text}", way_out="a variant for each")
+    if isinstance(text, list | dict):
+        raise UserError(
+            f"what to search over is written in quotes (got {text!r})", place=f"over: {key}",
+            way_out='"1e-4,2e-4,4e-4" or "1e-5..1e-2"',
+        )  # fmt: skip
     return axis_of(f"{key}={text}")
 
 
@@ -193,6 +198,7 @@ def read(name: str, overrides: list[str]) -> Recipe:
     if recipe.base is not None and not trained(recipe):
         raise UserError("a recipe with a base needs variants to tune", place=name)
     _refuse_names_of_variants(recipe, name)
+    _refuse_what_is_no_group(recipe, name)
     _refuse_empty_names(recipe, name)
     for variant in trained(recipe):
         seeds_of(recipe, variant)
@@ -228,6 +234,23 @@ def _refuse_names_of_variants(recipe: Recipe, place: str) -> None:
                 f"{variant!r} cannot be the name of a variant: a folder is named for it",
                 place=f"{place}, variants", way_out="a name without slashes that begins with no dot, such as lora-8",
             )  # fmt: skip
+
+
+def _refuse_what_is_no_group(recipe: Recipe, place: str) -> None:
+    """What is read before a variant's settings are resolved."""
+    tunings = {"tune": recipe.tune, **{f"variants.{name}": own for name, own in recipe.variants.items()}}
+    examples = {
+        "data": "data: {source: builtin:fantasy}",
+        "prepare": "prepare: {validation: 0.1}",
+        "over": 'over: {train.learning_rate: "1e-4,2e-4"}',
+    }
+    for where, settings in tunings.items():
+        for key, example in examples.items():
+            if not isinstance(settings.get(key) or {}, dict):
+                raise UserError(
+                    f"{key} is a group of settings (got {settings[key]!r})", place=f"{place}, {where}.{key}",
+                    way_out=f"such as {example}",
+                )  # fmt: skip
 
 
 def _refuse_empty_names(recipe: Recipe, place: str) -> None:

@@ -160,7 +160,7 @@ class TuneSettings(Settings):
     @classmethod
     def _as_the_method_wants(cls, given: Any, validated: ModelWrapValidatorHandler[Self]) -> Self:
         method, train = (given.get("method"), given.get("train", {})) if isinstance(given, dict) else (None, None)
-        if not isinstance(train, dict) or method not in RATES:
+        if not isinstance(train, dict) or not isinstance(method, str) or method not in RATES:
             return validated(given)
         wanted = wanted_by(method)
         made = validated({**given, "train": {**wanted, **train}})
