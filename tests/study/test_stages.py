@@ -142,6 +142,20 @@ def test_a_model_may_stand_beside_as_it_is(recipe, tmp_path):
     assert ">a-stranger</h4>" in (out / "report.html").read_text()
 
 
+def test_what_needs_a_base_may_be_measured_together_with_what_does_not(recipe, tmp_path):
+    """Of the base itself, the others of them are measured."""
+    both = {**RECIPE["measures"][0], "protocol": "perplexity/word, forgetting"}
+    mine = {**RECIPE, "variants": {"lora": {"method": "lora"}}, "measures": [both]}
+    recipe.write_text(yaml.safe_dump(mine))
+    out = tmp_path / "study"
+    assert gpt2lab("run", recipe, "--out", out) == 0
+    measured = {
+        run.name: {record["protocol"].partition("@")[0] for record in run.records} - {"perplexity/blocks"}
+        for run in of_study(out).runs
+    }
+    assert measured == {"base": {"perplexity/word"}, "lora": {"perplexity/word", "forgetting"}}
+
+
 def test_what_is_untouched_has_no_settings(recipe, tmp_path, capsys):
     mine = {
         **RECIPE,

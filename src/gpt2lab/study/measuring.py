@@ -25,17 +25,18 @@ def measure(recipe: Recipe, model: str, place: Path, base: str, device: str) -> 
     gaps: dict[str, str] = {}
     for wanted in recipe.measures:
         tuned = model != base
-        if not tuned and wanted.protocol in NEEDS_A_BASE:
+        protocols = [name for name in wanted.protocols if tuned or name not in NEEDS_A_BASE]
+        if not protocols:
             continue
         try:
             found = evaluate.evaluate(
                 model,
-                wanted.protocols,
+                protocols,
                 _data(recipe, wanted, place),
                 settings_of(wanted),
                 device,
                 local=Path(wanted.local) if wanted.local else None,
-                base=base if tuned and wanted.protocol in NEEDS_A_BASE else None,
+                base=base if set(protocols) & set(NEEDS_A_BASE) else None,
             )
         except UserError as error:
             console.warn(f"{place.name}: {wanted.protocol} was not measured: {error}")
