@@ -186,6 +186,10 @@ def test_an_untouched_base_is_measured_and_writes_beside_its_variants(tmp_path):
     [
         ({"protocol": "label"}, "did you mean labels?"),
         ({"protocol": "labels", "data": "tikets.csv"}, "there is no data named 'tikets.csv'"),
+        ({"protocol": "perplexity/word", "data": "builtin:fantasies"}, "there are docs, fantasy"),
+        ({"protocol": "perplexity/word", "data": "wikitext2"}, "did you mean wikitext-2?"),
+        ({"protocol": "perplexity/word", "data": "sampels"}, "did you mean samples?"),
+        ({"protocol": "perplexity/word", "data": "mine"}, "there is no data named 'mine'"),
         ({"protocol": "labels", "settings": {"data.splt": "test"}}, "did you mean data.split?"),
         ({"protocol": "lambada", "settings": {"data.split": "test"}}, "data.split has no effect on lambada"),
     ],
