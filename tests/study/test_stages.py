@@ -57,6 +57,40 @@ def test_one_command_a_training_makes_the_study_that_one_command_makes(recipe, t
     assert {path: path.stat().st_mtime_ns for path in out.glob("runs/*/run.json")} == times  # nothing was left to do
 
 
+def commands(capsys, *given):
+    capsys.readouterr()
+    assert gpt2lab("run", *given, "--print-commands") == 0
+    return [line.split("--out ")[1] for line in capsys.readouterr().out.splitlines()]
+
+
+def test_printed_commands_have_the_seeds_the_variant_and_the_device_that_were_asked_for(recipe, capsys):
+    given = [recipe, "--out", "S", "--device", "cpu", "--seeds", "5,6"]
+    assert commands(capsys, *given, "--only", "lora") == [
+        "S --device cpu --only lora --seeds 5",
+        "S --device cpu --only lora --seeds 6",
+    ]
+    assert commands(capsys, *given, "--only", "base") == ["S --device cpu --only base"]
+    assert len(commands(capsys, *given)) == 1 + 2 * 2
+    assert gpt2lab("run", recipe, "--out", "S", "--print-commands", "--only", "nonsense") == 2
+    assert "there is no variant 'nonsense'" in capsys.readouterr().err
+
+
+def test_a_plan_is_of_the_seeds_and_the_variant_that_were_asked_for(recipe, capsys):
+    def plan(*given):
+        capsys.readouterr()
+        assert gpt2lab("run", recipe, "--dry-run", "--json", *given) == 0
+        return last_json(capsys.readouterr().out)
+
+    recipe.write_text(yaml.safe_dump({**RECIPE, "over": {"train.learning_rate": "1e-3,1e-2"}}))
+    found = plan("--seeds", "5,6,7", "--only", "lora")
+    assert {name: about["seeds"] for name, about in found["variants"].items()} == {"lora": [5, 6, 7]}
+    assert list(found["searches"]) == ["full"]  # whose best values it takes
+    assert found["at_least_seconds_in_all"] < plan("--seeds", "5,6,7")["at_least_seconds_in_all"]
+    assert "variants" not in plan("--only", "base")
+    assert gpt2lab("run", recipe, "--dry-run", "--only", "nonsense") == 2
+    assert "one of: base, full, lora" in capsys.readouterr().err
+
+
 def test_seeds_given_by_hand_keep_what_is_there(recipe):
     mine = recipes.read(str(recipe), [])
     assert recipes.run_name(mine, "lora", 1) == "lora"

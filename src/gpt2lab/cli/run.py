@@ -72,10 +72,11 @@ def run(
     (name,), overrides = only_values(arguments, "one RECIPE")
     if out is None and not dry_run:
         raise UserError("where to put the study is missing", way_out="add --out FOLDER")
+    wanted = seeds_of(seeds) if seeds else []
     if print_commands:
-        _print_commands(name, overrides, out or Path("STUDY"))
+        _print_commands(name, overrides, out or Path("STUDY"), device, wanted, only)
     else:
-        _run(name, overrides, out or Path(), device, dry_run, json, quiet, seeds_of(seeds) if seeds else (), only)
+        _run(name, overrides, out or Path(), device, dry_run, json, quiet, wanted, only)
 
 
 def rehearse(
@@ -134,10 +135,12 @@ def report(arguments: Study = None, json: Json = False, quiet: Quiet = False) ->
     console.result({"report": str(page)})
 
 
-def _print_commands(name: str, overrides: list[str], out: Path) -> None:
+def _print_commands(
+    name: str, overrides: list[str], out: Path, device: str, seeds: Sequence[int], only: str | None
+) -> None:
     from gpt2lab.study import recipe, study
 
-    lines = study.commands(recipe.read(name, overrides), name, out, overrides)
+    lines = study.commands(recipe.read(name, overrides), name, out, overrides, device, only, seeds)
     sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
@@ -161,10 +164,10 @@ def _run(
     from gpt2lab.study import planning, study
 
     if dry_run:
-        console.result(planning.plan(chosen, device))
+        console.result(planning.plan(chosen, device, only, seeds))
         return
     if not (out / "study.json").is_file():
-        planning.plan(chosen, device)
+        planning.plan(chosen, device, only, seeds)
     try:
         page = study.run(chosen, out, device, recipe.find(name).read_text("utf-8"), only, seeds)
     except Interrupted as stop:

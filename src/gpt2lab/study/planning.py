@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,13 +12,14 @@ from gpt2lab.core.console import counted
 from gpt2lab.core.errors import UserError
 from gpt2lab.model.config import GPT2Config
 from gpt2lab.study import facts, measuring, needs, rehearsal
-from gpt2lab.study.recipe import Recipe, searches, seeds_of, trained
+from gpt2lab.study.recipe import Recipe, chosen, is_untouched, needed_searches, seeds_of, with_seeds
 
 LONG = 3600  # seconds, after which a rehearsal is worth its minutes
 
 
-def plan(recipe: Recipe, device: str = "auto") -> dict[str, Any]:
-    """Nothing is written."""
+def plan(recipe: Recipe, device: str = "auto", only: str | None = None, seeds: Sequence[int] = ()) -> dict[str, Any]:
+    """Of all variants or the `only` one, with the recipe's seeds or others. Nothing is written."""
+    recipe, variants = with_seeds(recipe, seeds), chosen(recipe, only)
     here, config = hardware.choose_device(device), facts.config_of(recipe)
     described, parameters = facts.describe_config(config)
     found: dict[str, Any] = {
@@ -37,11 +39,12 @@ def plan(recipe: Recipe, device: str = "auto") -> dict[str, Any]:
         found |= _pretraining(recipe, config, here)
     else:
         console.say(f"base {recipe.base}: {described}; data {recipe.data.source}")
-    for name, axes in searches(recipe).items():
+    needed = needed_searches(recipe, variants)
+    for name, axes in needed.items():
         over = "; ".join(f"{axis.key} over {axis.text}" for axis in axes)
         console.say(f"search with {name}: {over}, {counted(facts.trials(recipe)[name], 'trial')}")
         found.setdefault("searches", {})[name] = {axis.key: axis.text for axis in axes}
-    if tuned := trained(recipe):
+    if tuned := [name for name in variants if not is_untouched(recipe, name)]:
         console.say(f"tune {counted(len(tuned), 'variant')}:")
         found["variants"] = {name: _variant(recipe, name, config, here) for name in tuned}
     for wanted in recipe.measures:
@@ -53,7 +56,8 @@ def plan(recipe: Recipe, device: str = "auto") -> dict[str, Any]:
         )
     for what, said in recipe.published.items():
         console.say(f"published: {what}: {said}")
-    found["at_least_seconds_in_all"] = _in_all(recipe, found)
+    trials = {name: facts.trials(recipe)[name] * _seconds(recipe, name, config, here) for name in needed}
+    found["at_least_seconds_in_all"] = _in_all(recipe, found, sum(trials.values()))
     return found
 
 
@@ -81,14 +85,22 @@ def _variant(recipe: Recipe, name: str, config: GPT2Config, device: torch.device
     return found
 
 
-def _in_all(recipe: Recipe, found: dict[str, Any]) -> float:
+def _seconds(recipe: Recipe, name: str, config: GPT2Config, device: torch.device) -> float:
+    """Of one training, where its length is known."""
+    try:
+        return facts.of_variant(recipe, name, config, device).get("at_least_seconds", 0.0)
+    except UserError:
+        return 0.0  # it cannot be trained, nor searched
+
+
+def _in_all(recipe: Recipe, found: dict[str, Any], of_trials: float) -> float:
     """Seconds of all trainings whose length is known, trials of searches too."""
     variants = found.get("variants", {})
-    seconds = found.get("at_least_seconds", 0.0) + sum(
-        about.get("at_least_seconds", 0.0) * len(seeds_of(recipe, name)) for name, about in variants.items()
+    seconds = (
+        found.get("at_least_seconds", 0.0)
+        + of_trials
+        + sum(about.get("at_least_seconds", 0.0) * len(seeds_of(recipe, name)) for name, about in variants.items())
     )
-    for name, trials in facts.trials(recipe).items():
-        seconds += trials * variants[name].get("at_least_seconds", 0.0)
     if seconds:
         unknown = "; trainings of unknown length come on top" if _some_unknown(recipe, found) else ""
         console.say(f"in all: at least {console.duration(seconds)} here{unknown}")

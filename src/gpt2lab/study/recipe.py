@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import itertools
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +24,8 @@ from gpt2lab.train.settings import TrainSettings
 
 CORPUS = "corpus"  # what the base was pretrained on here
 SYNTHESIZED = "synthesized"  # what the study has written
-BASES = ("untouched", "base")  # runs of a study that are no variants
+BASE = "base"  # all that comes before variants, where one of them could be named
+BASES = ("untouched", BASE)  # runs of a study that are no variants
 BESIDE = ("seeds", "over")  # said of a variant, and no setting of its trainings
 
 
@@ -114,6 +116,16 @@ def trained(recipe: Recipe) -> list[str]:
     return [name for name in recipe.variants if not is_untouched(recipe, name)]
 
 
+def chosen(recipe: Recipe, only: str | None) -> list[str]:
+    """All variants, the `only` one, or none where that is what comes before them."""
+    if only is None or only in recipe.variants:
+        return [only] if only else list(recipe.variants)
+    if only == BASE:
+        return []
+    there = ", ".join([BASE, *recipe.variants])
+    raise UserError(f"there is no variant {only!r}", place="--only", way_out=f"one of: {there}")
+
+
 def searches(recipe: Recipe) -> dict[str, list[Axis]]:
     """By the variant that is searched: the first, for all that have none of their own."""
     every = trained(recipe)
@@ -138,6 +150,20 @@ def searched_with(recipe: Recipe, variant: str) -> str | None:
     if recipe.variants[variant].get("over"):
         return variant
     return trained(recipe)[0] if recipe.over else None
+
+
+def needed_searches(recipe: Recipe, variants: Sequence[str]) -> dict[str, list[Axis]]:
+    """Those that a chosen variant takes its values from; all, where none is chosen but what comes before them."""
+    needed = {searched_with(recipe, name) for name in variants or recipe.variants if not is_untouched(recipe, name)}
+    return {name: axes for name, axes in searches(recipe).items() if name in needed}
+
+
+def with_seeds(recipe: Recipe, seeds: Sequence[int]) -> Recipe:
+    """In place of its own and its variants', where some are given."""
+    if not seeds:
+        return recipe
+    variants = {name: {key: own[key] for key in own if key != "seeds"} for name, own in recipe.variants.items()}
+    return recipe.model_copy(update={"seeds": tuple(seeds), "variants": variants})
 
 
 def seeds_of(recipe: Recipe, variant: str) -> tuple[int, ...]:

@@ -21,15 +21,18 @@ from gpt2lab.study import launch, measuring, report, run_folder, stages
 from gpt2lab.study.axis import at
 from gpt2lab.study.pretrain import pretrain
 from gpt2lab.study.recipe import (
+    BASE,
     Recipe,
+    chosen,
     is_untouched,
+    needed_searches,
     run_name,
     searched_with,
-    searches,
     seeded,
     seeds_of,
     trained,
     tuning,
+    with_seeds,
 )
 from gpt2lab.study.run_folder import Intent
 from gpt2lab.study.search import search
@@ -38,7 +41,6 @@ from gpt2lab.text import tokenizer as tokenizers
 from gpt2lab.text.prepare import prepare
 
 Point = dict[str, str]
-BASE = "base"  # all that comes before variants, where one of them could be named
 
 
 def run(
@@ -53,14 +55,14 @@ def run(
 
     `only` a variant, or `base` for all that comes before variants; `seeds` in place of the recipe's own.
     """
-    chosen = _chosen(recipe, only)
+    variants = chosen(recipe, only)
     for wanted in recipe.measures:
         measuring.settings_of(wanted)
     with lock.locked(out / ".lock", wait=True):  # one of several jobs does what all need, and the others find it done
         _keep_recipe(recipe, out, written)
         ready, base = _begun(recipe, out, device)
-    best = _searched(ready, chosen or trained(recipe), base, out, device)
-    for variant in chosen:
+    best = _searched(ready, variants, base, out, device)
+    for variant in variants:
         if is_untouched(recipe, variant):
             _as_it_is(ready, recipe.variants[variant]["base"], out / "runs" / variant, device)
             continue
@@ -81,23 +83,24 @@ def _begun(recipe: Recipe, out: Path, device: str) -> tuple[Recipe, str]:
     return ready, base
 
 
-def commands(recipe: Recipe, name: str, out: Path, overrides: Sequence[str]) -> list[str]:
+def commands(
+    recipe: Recipe,
+    name: str,
+    out: Path,
+    overrides: Sequence[str],
+    device: str = "auto",
+    only: str | None = None,
+    seeds: Sequence[int] = (),
+) -> list[str]:
     """What all variants share first, and then one line a training, in any order and on any machine that sees `out`."""
-    begin = ["gpt2lab", "run", name, "--out", str(out), *overrides]
-    lines = [[*begin, "--only", BASE]]
-    for variant in recipe.variants:
-        seeds = [] if is_untouched(recipe, variant) else seeds_of(recipe, variant)
-        lines += [[*begin, "--only", variant, "--seeds", str(seed)] for seed in seeds] or [[*begin, "--only", variant]]
+    recipe, on = with_seeds(recipe, seeds), [] if device == "auto" else ["--device", device]
+    begin = ["gpt2lab", "run", name, "--out", str(out), *on, *overrides]
+    variants = chosen(recipe, only)
+    lines = [] if only in variants else [[*begin, "--only", BASE]]
+    for variant in variants:
+        each = [] if is_untouched(recipe, variant) else seeds_of(recipe, variant)
+        lines += [[*begin, "--only", variant, "--seeds", str(seed)] for seed in each] or [[*begin, "--only", variant]]
     return [shlex.join(line) for line in lines]
-
-
-def _chosen(recipe: Recipe, only: str | None) -> list[str]:
-    if only is None or only in recipe.variants:
-        return [only] if only else list(recipe.variants)
-    if only == BASE:
-        return []
-    there = ", ".join([BASE, *recipe.variants])
-    raise UserError(f"there is no variant {only!r}", place="--only", way_out=f"one of: {there}")
 
 
 def _keep_recipe(recipe: Recipe, out: Path, written: str | None) -> None:
@@ -145,16 +148,14 @@ def _pretrained(recipe: Recipe, out: Path, device: str) -> Path:
     return place.resolve()
 
 
-def _searched(recipe: Recipe, chosen: Sequence[str], base: str, out: Path, device: str) -> dict[str, Point]:
+def _searched(recipe: Recipe, variants: Sequence[str], base: str, out: Path, device: str) -> dict[str, Point]:
     """By the variant that was searched, its best values; searches that no chosen variant needs are left alone."""
     seed = _of_searches(recipe)
-    needed = {searched_with(recipe, variant) for variant in chosen if not is_untouched(recipe, variant)}
     found = {}
-    for name, axes in searches(recipe).items():
-        if name in needed:
-            console.say(f"search: {', '.join(f'{axis.key} over {axis.text}' for axis in axes)}, for {name}")
-            settings = at(tuning(recipe, name, base), {"device": device, "train.seed": str(seed)})
-            found[name] = search(settings, axes, recipe.search, out / "searches" / name, wait=True)["best"]["point"]
+    for name, axes in needed_searches(recipe, variants).items():
+        console.say(f"search: {', '.join(f'{axis.key} over {axis.text}' for axis in axes)}, for {name}")
+        settings = at(tuning(recipe, name, base), {"device": device, "train.seed": str(seed)})
+        found[name] = search(settings, axes, recipe.search, out / "searches" / name, wait=True)["best"]["point"]
     return found
 
 
