@@ -10,6 +10,7 @@ import yaml
 
 from command_line import gpt2lab, last_json
 from gpt2lab.core import files, lines
+from gpt2lab.core.errors import Interrupted
 from gpt2lab.study import recipe as recipes
 from gpt2lab.study.report.facts import of_study
 from small_recipe import RECIPE
@@ -89,6 +90,22 @@ def test_a_plan_is_of_the_seeds_and_the_variant_that_were_asked_for(recipe, caps
     assert "variants" not in plan("--only", "base")
     assert gpt2lab("run", recipe, "--dry-run", "--only", "nonsense") == 2
     assert "one of: base, full, lora" in capsys.readouterr().err
+
+
+def test_what_continues_a_study_keeps_all_that_was_asked_for(recipe, tmp_path, monkeypatch, capsys):
+    def interrupted(*_):
+        raise Interrupted("stopped, saved", "")
+
+    monkeypatch.setattr("gpt2lab.study.study.run", interrupted)
+    monkeypatch.setattr("gpt2lab.study.rehearsal.prepared", lambda *_: None)
+    out = tmp_path / "my study"
+    given = ["--device", "cpu", "--only", "full", "--seeds", "1,2", "tune.train.steps=3"]
+    assert gpt2lab("run", recipe, "--out", out, *given) == 130
+    assert shlex.join(["gpt2lab", "run", str(recipe), "--out", str(out), *given]) in capsys.readouterr().err
+    assert gpt2lab("rehearse", "fineweb-124m", "--out", out, "--device", "cpu") == 130
+    assert f"gpt2lab rehearse fineweb-124m --out '{out}' --device cpu" in capsys.readouterr().err
+    assert gpt2lab("rehearse", "fineweb-124m", "--out", out) == 130
+    assert "--device" not in capsys.readouterr().err
 
 
 def test_seeds_given_by_hand_keep_what_is_there(recipe):

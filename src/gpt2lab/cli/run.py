@@ -102,7 +102,8 @@ def rehearse(
     try:
         page = study.run(rehearsal.prepared(name, place, device), place, device)
     except Interrupted as stop:
-        raise Interrupted(stop.saved, f"gpt2lab rehearse {name} --out {place}") from None
+        again = shlex.join(["gpt2lab", "rehearse", name, "--out", str(place), *_on(device)])
+        raise Interrupted(stop.saved, again) from None
     console.say(f"report: {page}")
     _refuse_gaps(place, page)
     console.next_command(f"gpt2lab run {name} --out STUDY --dry-run")
@@ -172,10 +173,14 @@ def _run(
         page = study.run(chosen, out, device, recipe.find(name).read_text("utf-8"), only, seeds)
     except Interrupted as stop:
         asked = [*(["--only", only] if only else []), *(["--seeds", ",".join(map(str, seeds))] if seeds else [])]
-        again = shlex.join(["gpt2lab", "run", name, "--out", str(out), *asked, *overrides])
+        again = shlex.join(["gpt2lab", "run", name, "--out", str(out), *_on(device), *asked, *overrides])
         raise Interrupted(stop.saved, again) from None
     console.say(f"report: {page}")
     _refuse_gaps(out, page, only)
     if chosen.base is None:
         console.next_command(f'gpt2lab generate {out / "runs" / "base"} --prompt "The module"')
     console.result({"study": str(out), "report": str(page)})
+
+
+def _on(device: str) -> list[str]:
+    return [] if device == "auto" else ["--device", device]
