@@ -7,6 +7,7 @@ from gpt2lab.core import files
 from gpt2lab.core.errors import UserError
 from gpt2lab.study import recipe as recipes
 from gpt2lab.study import rehearsal
+from gpt2lab.study.report.facts import of_study
 
 
 @pytest.mark.parametrize("name", rehearsal.shipped())
@@ -46,11 +47,22 @@ def test_a_name_without_a_rehearsal_is_refused():
         rehearsal.read("quickstart")
 
 
+@pytest.mark.parametrize("name", rehearsal.shipped())
+def test_it_is_known_by_its_settings_wherever_its_base_was_made(name):
+    small, _ = rehearsal.read(name)
+    made = {key: {**own, **({"base": "/a/run"} if own.get("base") else {})} for key, own in small.variants.items()}
+    stored = {**small.as_dict(), "base": small.base and "/a/run", "variants": made}
+    assert rehearsal.is_one(stored)
+    assert not rehearsal.is_one(recipes.read(name, []).as_dict())
+    assert not rehearsal.is_one({**stored, "draws": 77})
+
+
 def test_one_goes_from_end_to_end_and_is_not_done_twice(tmp_path, capsys):
     assert gpt2lab("rehearse", "fineweb-124m", "--out", tmp_path / "study") == 0
     run = tmp_path / "study" / "runs" / "base"
     assert files.read_json(run / "run.json")["state"] == "finished"
     assert any("hellaswag" in path.name for path in (run / "results").glob("*.json"))
+    assert of_study(tmp_path / "study").commands[0] == "gpt2lab rehearse fineweb-124m --out STUDY"
     capsys.readouterr()
     assert gpt2lab("rehearse", "fineweb-124m", "--out", tmp_path / "study") == 0
     assert "already finished" in capsys.readouterr().out

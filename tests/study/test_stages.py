@@ -108,6 +108,40 @@ def test_what_continues_a_study_keeps_all_that_was_asked_for(recipe, tmp_path, m
     assert "--device" not in capsys.readouterr().err
 
 
+def test_the_command_in_a_report_makes_the_study_with_the_settings_that_it_has(recipe, tmp_path, monkeypatch):
+    def begun(*_):
+        raise Interrupted("stopped, saved", "")
+
+    monkeypatch.setattr("gpt2lab.study.study._begun", begun)
+
+    def command(name, out, *overrides):
+        assert gpt2lab("run", name, "--out", out, *overrides) == 130
+        return of_study(out).commands[0]
+
+    def again(name, out):
+        assert gpt2lab("run", out / name, "--out", out) == 130  # and not refused: its settings are the same
+        return of_study(out).commands[0]
+
+    as_it_is, changed = tmp_path / "as-it-is", tmp_path / "changed"
+    assert command(recipe, as_it_is) == again("recipe.yaml", as_it_is) == "gpt2lab run STUDY/recipe.yaml --out STUDY"
+    words = "gpt2lab run STUDY/resolved.yaml --out STUDY"
+    given = ["tune.train.learning_rate=3e-5", "train.learning_rate=1e-5"]
+    assert command(recipe, changed, *given) == again("resolved.yaml", changed) == words
+    assert (changed / "recipe.yaml").read_text() == recipe.read_text()  # with its reasons
+    assert command("quickstart", tmp_path / "shipped") == "gpt2lab run quickstart --out STUDY"
+    assert command("quickstart", tmp_path / "few", "tune.train.steps=3") == words
+    copy = tmp_path / "copy.yaml"
+    copy.write_text(recipes.shipped()["quickstart"].replace("question: ", "question: Truly, "))
+    assert command(copy, tmp_path / "edited") == "gpt2lab run STUDY/recipe.yaml --out STUDY"
+
+
+@pytest.mark.parametrize("name", recipes.shipped())
+def test_a_shipped_recipe_says_the_same_once_it_is_resolved(name, tmp_path):
+    found = recipes.read(name, [])
+    (tmp_path / "resolved.yaml").write_text(yaml.safe_dump(found.as_dict(), sort_keys=False, allow_unicode=True))
+    assert recipes.read(str(tmp_path / "resolved.yaml"), []).as_dict() == found.as_dict()
+
+
 def test_seeds_given_by_hand_keep_what_is_there(recipe):
     mine = recipes.read(str(recipe), [])
     assert recipes.run_name(mine, "lora", 1) == "lora"

@@ -82,6 +82,17 @@ def shipped() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
+def is_one(stored: dict[str, Any]) -> bool:
+    """Whether a study's settings are those of the rehearsal of its name, wherever its base was made."""
+    name = stored.get("name")
+    return name in shipped() and _without_bases(read(name)[0].as_dict()) == _without_bases(stored)
+
+
+def _without_bases(recipe: dict[str, Any]) -> dict[str, Any]:
+    own = {name: {**values, "base": bool(values.get("base"))} for name, values in recipe["variants"].items()}
+    return {**recipe, "base": bool(recipe["base"]), "variants": own}
+
+
 def paths(values: Any, prefix: str = "") -> list[str]:
     """Every key that is set, with its place."""
     if isinstance(values, dict):

@@ -109,7 +109,9 @@ def _keep_recipe(recipe: Recipe, out: Path, written: str | None) -> None:
     if path.is_file():
         _refuse_another(_without_seeds(files.read_json(path)), _without_seeds(recipe.as_dict()), out)
     files.write_json(path, recipe.as_dict())
-    if written is not None:
+    resolved = yaml.safe_dump(recipe.as_dict(), sort_keys=False, allow_unicode=True)
+    files.write_text(out / "resolved.yaml", resolved)  # what was typed after a recipe's name is in it as well
+    if written is not None and written != resolved:
         files.write_text(out / "recipe.yaml", written)
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from gpt2lab.core import files, lines
 from gpt2lab.core.errors import UserError
-from gpt2lab.core.settings import read_yaml
+from gpt2lab.core.settings import read_yaml, resolve
 from gpt2lab.measure import records
 from gpt2lab.study import recipe as recipes
 
@@ -73,7 +76,7 @@ def of_study(study: Path) -> Facts:
         {path.parent.name: files.read_json(path) for path in sorted((study / "searches").glob("*/result.json"))},
         _json(study / "corpus" / "corpus.json"),
         tuple(missing),
-        tuple(_commands(study, name, runs)),
+        tuple(_commands(study, recipe, runs)),
     )
 
 
@@ -163,13 +166,35 @@ def _seed(folder: Path) -> int | None:
     return int(number) if number.isdecimal() else None
 
 
-def _commands(study: Path, name: str, runs: Sequence[Run]) -> Iterator[str]:
+def _commands(study: Path, recipe: dict[str, Any], runs: Sequence[Run]) -> Iterator[str]:
     """The whole study, and each tuning by itself."""
-    again = name if name in recipes.shipped() else "STUDY/recipe.yaml"
-    yield f"gpt2lab run {again} --out STUDY"
+    yield f"gpt2lab {_again(study, recipe)} --out STUDY"
     for run in runs:
         if (study / "settings" / f"{run.name}.yaml").is_file():
-            yield f"gpt2lab finetune STUDY/settings/{run.name}.yaml --out STUDY/runs/{run.name}"
+            settings, out = shlex.quote(f"STUDY/settings/{run.name}.yaml"), shlex.quote(f"STUDY/runs/{run.name}")
+            yield f"gpt2lab finetune {settings} --out {out}"
+
+
+def _again(study: Path, recipe: dict[str, Any]) -> str:
+    """By the shipped recipe or the one kept with the study where they say the same, else by what came of them."""
+    name, kept, shipped = str(recipe.get("name")), study / "recipe.yaml", recipes.shipped()
+    if name in shipped and _says(shipped[name], recipe):
+        return f"run {name}"
+    if name in shipped and not kept.is_file():
+        from gpt2lab.study import rehearsal
+
+        if rehearsal.is_one(recipe):
+            return f"rehearse {name}"
+    if (study / "resolved.yaml").is_file() and not (kept.is_file() and _says(kept.read_text("utf-8"), recipe)):
+        return "run STUDY/resolved.yaml"
+    return "run STUDY/recipe.yaml"
+
+
+def _says(text: str, recipe: dict[str, Any]) -> bool:
+    try:
+        return resolve(recipes.Recipe, values=yaml.safe_load(text)).as_dict() == recipe
+    except (UserError, yaml.YAMLError):
+        return False
 
 
 def _json(path: Path) -> Any:
