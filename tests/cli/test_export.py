@@ -142,8 +142,9 @@ def test_an_adapter_whose_base_is_a_folder_here_is_refused_and_merging_is_the_wa
     assert gpt2lab("export", place / "lora", "--out", tmp_path / "out") == 2
     assert "gpt2lab merge" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
-    assert gpt2lab("merge", place / "lora", "--out", tmp_path / "merged") == 0
-    out = export(tmp_path, "merged", tmp_path / "out")
+    assert gpt2lab("merge", place / "lora", "--out", tmp_path / "my merged") == 0
+    assert f"next: gpt2lab evaluate '{tmp_path / 'my merged'}' --data FILE" in capsys.readouterr().out
+    out = export(tmp_path, "my merged", tmp_path / "out")
     assert close(logits(read_model(place / "lora")), logits(AutoModelForCausalLM.from_pretrained(out)))
     assert "merged into its base" in (out / "README.md").read_text()
 
@@ -221,11 +222,11 @@ def test_a_card_nobody_touched_takes_the_repositorys_name_when_it_is_pushed(plac
 
 
 def test_an_unfinished_run_is_not_exported(place, tmp_path, capsys):
-    shutil.copytree(place / "base", tmp_path / "run")
-    record = files.read_json(tmp_path / "run" / "run.json")
-    files.write_json(tmp_path / "run" / "run.json", {**record, "state": "unfinished"})
-    assert gpt2lab("export", tmp_path / "run", "--out", tmp_path / "out") == 2
-    assert "gpt2lab pretrain --resume" in capsys.readouterr().err
+    run = tmp_path / "my run"
+    shutil.copytree(place / "base", run)
+    files.write_json(run / "run.json", {**files.read_json(run / "run.json"), "state": "unfinished"})
+    assert gpt2lab("export", run, "--out", tmp_path / "out") == 2
+    assert f"gpt2lab pretrain --resume --out '{run}'" in capsys.readouterr().err
 
 
 def test_settings_on_the_card_are_all_settings(place, tmp_path):

@@ -96,3 +96,10 @@ def test_help_tells_each_settings_default_and_meaning(capsys):
     assert "model.layers=none Blocks one after another." in text
     assert "train.steps=none Updates of the weights." in text
     assert "One of cosine, linear, polynomial, constant, wsd." in text
+
+
+def test_the_next_command_can_be_pasted_where_a_path_has_spaces(tmp_path, capsys):
+    file = tmp_path / "my recipes" / "mine.yaml"
+    file.parent.mkdir()
+    assert gpt2lab("recipe", "copy", "quickstart", file) == 0
+    assert f"next: gpt2lab run '{file}' --out STUDY" in capsys.readouterr().out

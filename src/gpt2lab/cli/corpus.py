@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,7 +55,7 @@ def _show_mixture(mixture: Corpus) -> None:
         for source, weight in zip(mixture.sources, mixture.weights or [])
     ]
     console.table(f"{mixture.folder}: a mixture", ("source", "share", "tokens to train on"), rows)
-    console.next_command(f"gpt2lab corpus show {mixture.sources[0].folder}")
+    console.next_command(f"gpt2lab corpus show {shlex.quote(str(mixture.sources[0].folder))}")
     console.result({"manifest": mixture.manifest})
 
 

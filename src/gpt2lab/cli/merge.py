@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -42,5 +43,6 @@ def merge(
     from gpt2lab.study import merge as merging
 
     facts = merging.merge(source, place, precision, into_original)
-    console.next_command(f"gpt2lab evaluate {place} {'--protocol labels ' if facts['labels'] else ''}--data FILE")
+    asked = ["--protocol", "labels"] if facts["labels"] else []
+    console.next_command(shlex.join(["gpt2lab", "evaluate", str(place), *asked, "--data", "FILE"]))
     console.result({"model": str(place), **facts})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -59,9 +60,9 @@ def copy(name: str, file: Annotated[Path, typer.Argument(help="where to put the 
         raise UserError("the file exists already", place=file, way_out="choose another name")
     files.write_text(file, _find(name).read_text("utf-8"))
     if name in recipes.shipped():
-        console.next_command(f"gpt2lab synthesize {file} --count 20 --out FILE.jsonl")
+        console.next_command(f"gpt2lab synthesize {shlex.quote(str(file))} --count 20 --out FILE.jsonl")
     else:
-        console.next_command(f"gpt2lab run {file} --out STUDY")
+        console.next_command(f"gpt2lab run {shlex.quote(str(file))} --out STUDY")
 
 
 @app.command()

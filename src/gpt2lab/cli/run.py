@@ -178,7 +178,7 @@ def _run(
     console.say(f"report: {page}")
     _refuse_gaps(out, page, only)
     if chosen.base is None:
-        console.next_command(f'gpt2lab generate {out / "runs" / "base"} --prompt "The module"')
+        console.next_command(f'gpt2lab generate {shlex.quote(str(out / "runs" / "base"))} --prompt "The module"')
     console.result({"study": str(out), "report": str(page)})
 
 

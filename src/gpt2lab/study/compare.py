@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,9 +27,9 @@ def refuse_unlike(facts: Facts) -> None:
     """One protocol, on the same data with the same settings, has to be there for all."""
     for runs in facts.variants.values():
         if not any(run.records for run in runs):
-            raise UserError(
-                "nothing was measured here", place=runs[0].folder, way_out=f"gpt2lab evaluate {runs[0].folder} …"
-            )
+            folder = runs[0].folder
+            way_out = f"gpt2lab evaluate {shlex.quote(str(folder))} …"
+            raise UserError("nothing was measured here", place=folder, way_out=way_out)
     if any(len(column.cells) == len(facts.variants) for column in columns(facts) if column.family not in COSTS):
         return
     first, *others = (runs[0] for runs in facts.variants.values())

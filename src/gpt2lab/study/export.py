@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -27,9 +28,10 @@ def export(source: str | Path, out: Path, repository: str | None = None, base: s
         raise UserError("a checkpoint of another program is no model folder", place=source, way_out="name a run")
     on_hub, is_adapter = _base_on_hub(folder, run, base), (folder / "adapter_config.json").is_file()
     if is_adapter and on_hub is None:
+        merge = shlex.join(["gpt2lab", "merge", str(source), "--out", "MODEL"])
         raise UserError(
             "this adapter's base is a folder here, which nobody else has", place=source,
-            way_out=f"gpt2lab merge {source} --out MODEL, and export MODEL; or name the base: --base OWNER/NAME",
+            way_out=f"{merge}, and export MODEL; or name the base: --base OWNER/NAME",
         )  # fmt: skip
     contents = _adapter(folder, str(on_hub)) if is_adapter else _model(folder)
     weights = weight_hash(folder)
@@ -49,7 +51,7 @@ def export(source: str | Path, out: Path, repository: str | None = None, base: s
 def _finished(source: Path) -> Run:
     run = open_run(source)
     if run.state != "finished":
-        way_out = f"gpt2lab {run.kind} --resume --out {source}"
+        way_out = shlex.join(["gpt2lab", run.kind, "--resume", "--out", str(source)])
         raise UserError(f"the run is {run.state}, so its model is not made yet", place=source, way_out=way_out)
     return run
 

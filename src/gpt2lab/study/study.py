@@ -184,7 +184,7 @@ def _tuned(recipe: Recipe, variant: str, seed: int, base: str, best: Point, out:
     words = ["finetune", *goes_on, "--out", str(place), "--json"]
     done = launch.to_its_end(words, stdout=subprocess.PIPE, stderr=progress)
     if done.returncode == INTERRUPTED:
-        raise Interrupted(f"stopped in {name}, saved", f"gpt2lab run {recipe.name} --out {out}")
+        raise Interrupted(f"stopped in {name}, saved", shlex.join(["gpt2lab", "run", recipe.name, "--out", str(out)]))
     if done.returncode:
         reason = _why(done)
         console.warn(f"{name} failed, and the study goes on without it: {reason}")
