@@ -188,7 +188,8 @@ def _lambada(names: Sequence[str], bench: Bench) -> list[dict[str, Any]]:
             lambada.measure(model, bench.tokenizer, items, context=bench.context, token_budget=budget, team=bench.team)
         ]
 
-    return [_beside_fp32(*asked(bench.model, bench.items), bench, asked) for _ in names]
+    (record,) = asked(bench.model, bench.items)
+    return [_beside_fp32(record, bench, asked) for _ in names]
 
 
 def _beside_fp32(
