@@ -204,6 +204,18 @@ def test_a_measure_that_cannot_be_made_is_refused_before_anything_is_trained(tmp
 
 
 @pytest.mark.parametrize(
+    ("source", "said"),
+    [("tikets.csv", "there is no data named 'tikets.csv'"), ("sinthesized", "did you mean synthesized?")],
+)
+def test_data_to_tune_on_that_are_not_there_are_refused_before_the_base_is_pretrained(tmp_path, capsys, source, said):
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump({**RECIPE, "variants": {"full": {"method": "full"}}}))
+    given = [f"tune.data.source={source}", "variants.full.untouched=false"]
+    assert gpt2lab("run", tmp_path / "small.yaml", "--out", tmp_path / "study", *given) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "study").exists()
+
+
+@pytest.mark.parametrize(
     ("over", "said"),
     [
         ({"train.learningrate": "1e-4,2e-4"}, "did you mean train.learning_rate?"),

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from gpt2lab.cli.common import (
+    RECIPE,
     Device,
     DryRun,
     Json,
@@ -69,7 +70,7 @@ def run(
     """
     from gpt2lab.core.errors import UserError
 
-    (name,), overrides = only_values(arguments, "one RECIPE")
+    (name,), overrides = only_values(arguments, RECIPE)
     if out is None and not dry_run:
         raise UserError("where to put the study is missing", way_out="add --out FOLDER")
     wanted = seeds_of(seeds) if seeds else []

@@ -45,8 +45,9 @@ def _without_bases(found: list[Spare], place: Path) -> list[Spare]:
     """Former models stay where an adapter was tuned on them: one under this place, or around it where it is a run."""
     former = [spare for spare in found if spare.path.match(FORMER)]
     around = place.resolve().parent if (place / "run.json").is_file() else place
-    adapters = {files.read_json(about).get("base_weights"): about.parent for about in around.rglob(ABOUT)}
-    if not (former and adapters):
+    records = around.rglob(ABOUT) if former else ()
+    adapters = {files.read_json(about).get("base_weights"): about.parent for about in records}
+    if not adapters:
         return found
     from gpt2lab.model.reading import weight_hash
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from pathlib import Path
 
 from gpt2lab.core import console, files, lock
 from gpt2lab.core.errors import UserError
+from gpt2lab.study.recipe import CORPUS, SYNTHESIZED
 from gpt2lab.study.settings import TuneSettings
+from gpt2lab.text import builtin, named
 from gpt2lab.text import tokenizer as tokenizers
-from gpt2lab.text.columns import LABEL
+from gpt2lab.text.columns import LABEL, Columns
 from gpt2lab.text.corpus import Corpus, is_corpus, open_corpus
 from gpt2lab.text.mixture import prepare_mixture
 from gpt2lab.text.prepare import describe_evaluation_sets, prepare
@@ -48,6 +52,19 @@ def corpus_for(settings: TuneSettings, tokenizer_place: str | Path) -> Corpus:
     if settings.data.also:
         return prepare_mixture(sources, out, str(kept), settings.prepare, columns=columns, local=local, wait=True)
     return prepare(source, out, str(kept), settings.prepare, columns=columns, local=local, wait=True)
+
+
+def refuse_unknown(
+    data: str, local: Path | None, columns: Columns, place: str, made: Sequence[str] = (SYNTHESIZED, CORPUS)
+) -> None:
+    """Said now, not after hours of training. What the study will have `made`, named sets and the Hub are left alone."""
+    known = [*made, *named.SETS, *(f"builtin:{name}" for name in builtin.NAMES)]
+    if data in known or data.startswith("hub:") or is_corpus(Path(data)):
+        return
+    close = difflib.get_close_matches(data, known, n=1)
+    if close and not data.startswith("builtin:") and not Path(data).exists():
+        raise UserError(f"there is no data named {data!r}", place=place, way_out=f"did you mean {close[0]}?")
+    open_source(data, local, columns)
 
 
 def kept_tokenizer(tokenizer: Tokenizer, kept: Path) -> Path:

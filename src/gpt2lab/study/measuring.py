@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,9 @@ from gpt2lab.core import settings as strict
 from gpt2lab.core.errors import UserError
 from gpt2lab.measure import evaluate, plans, records
 from gpt2lab.measure.settings import Evaluation
+from gpt2lab.study.data import refuse_unknown
 from gpt2lab.study.recipe import CORPUS, SYNTHESIZED, MeasureSettings, Recipe
-from gpt2lab.text import builtin, named
-from gpt2lab.text.columns import Columns
-from gpt2lab.text.corpus import is_corpus
-from gpt2lab.text.sources import chosen_columns, open_source
+from gpt2lab.text.sources import chosen_columns
 
 OF_A_CORPUS = ("labels", "perplexity/blocks")  # measured on the splits that the tuning was given
 NEEDS_A_BASE = ("forgetting", "text-quality")
@@ -61,21 +58,11 @@ def settings_of(wanted: MeasureSettings) -> Evaluation:
     overrides = [f"{key}={value}" for key, value in wanted.settings.items()]
     settings = strict.resolve(Evaluation, overrides=overrides, said=f"measures, {wanted.protocol}")
     plans.refuse_idle(settings, wanted.protocols)
-    _refuse_unknown_data(wanted, chosen_columns(settings.data))
+    if wanted.data is not None:
+        local, columns = Path(wanted.local) if wanted.local else None, chosen_columns(settings.data)
+        made = (SYNTHESIZED, CORPUS, SAMPLES)
+        refuse_unknown(wanted.data, local, columns, f"measures, {wanted.protocol}", made)
     return settings
-
-
-def _refuse_unknown_data(wanted: MeasureSettings, columns: Columns) -> None:
-    """Said now, and not after hours of training. What the study makes, named sets and the Hub are not looked into."""
-    known = [SAMPLES, SYNTHESIZED, CORPUS, *named.SETS, *(f"builtin:{name}" for name in builtin.NAMES)]
-    data = wanted.data
-    if data is None or data in known or data.startswith("hub:") or is_corpus(Path(data)):
-        return
-    close = difflib.get_close_matches(data, known, n=1)
-    if close and not data.startswith("builtin:") and not Path(data).exists():
-        place = f"measures, {wanted.protocol}"
-        raise UserError(f"there is no data named {data!r}", place=place, way_out=f"did you mean {close[0]}?")
-    open_source(data, Path(wanted.local) if wanted.local else None, columns)
 
 
 def _data(recipe: Recipe, wanted: MeasureSettings, place: Path) -> str:

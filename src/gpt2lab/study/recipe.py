@@ -26,7 +26,7 @@ CORPUS = "corpus"  # what the base was pretrained on here
 SYNTHESIZED = "synthesized"  # what the study has written
 BASE = "base"  # all that comes before variants, where one of them could be named
 BASES = ("untouched", BASE)  # runs of a study that are no variants
-BESIDE = ("seeds", "over")  # said of a variant, and no setting of its trainings
+BESIDE = ("seeds", "over", "untouched")  # said of a variant, and no setting of its trainings
 
 
 class DataSettings(ColumnSettings):

@@ -19,6 +19,7 @@ from gpt2lab.generate.generate import generate
 from gpt2lab.model.reading import find_model, read_config, read_language_model
 from gpt2lab.study import launch, measuring, report, run_folder, stages
 from gpt2lab.study.axis import at
+from gpt2lab.study.data import refuse_unknown
 from gpt2lab.study.pretrain import pretrain
 from gpt2lab.study.recipe import (
     BASE,
@@ -39,6 +40,7 @@ from gpt2lab.study.search import search
 from gpt2lab.study.settings import CorpusSettings, RunSettings, resumed
 from gpt2lab.text import tokenizer as tokenizers
 from gpt2lab.text.prepare import prepare
+from gpt2lab.text.sources import chosen_columns
 
 Point = dict[str, str]
 
@@ -58,6 +60,7 @@ def run(
     variants = chosen(recipe, only)
     for wanted in recipe.measures:
         measuring.settings_of(wanted)
+    _refuse_unknown_data(recipe, variants)
     with lock.locked(out / ".lock", wait=True):  # one of several jobs does what all need, and the others find it done
         _keep_recipe(recipe, out, written)
         ready, base = _begun(recipe, out, device)
@@ -69,6 +72,15 @@ def run(
         for seed in seeds or seeds_of(recipe, variant):
             _tuned(ready, variant, seed, base, best.get(searched_with(recipe, variant) or "", {}), out, device)
     return report.write(out)
+
+
+def _refuse_unknown_data(recipe: Recipe, variants: Sequence[str]) -> None:
+    for name in variants:
+        if not is_untouched(recipe, name):
+            data = tuning(recipe, name, recipe.base or "").data
+            local = Path(data.local) if data.local else None
+            for source in (data.source, *data.also):
+                refuse_unknown(source, local, chosen_columns(data), f"{recipe.name}, the data of {name}")
 
 
 def _begun(recipe: Recipe, out: Path, device: str) -> tuple[Recipe, str]:
