@@ -152,7 +152,10 @@ def test_a_task_s_record_says_its_version_metrics_interval_and_items(tasks):
 
 def test_a_group_s_value_is_its_metric_with_an_interval_and_never_the_number_of_its_items(tmp_path):
     model = language_model(replace(TINY, vocabulary=small().size, context=64))
-    rows = [{"ctx": text[:9], "activity_label": "Text", "endings": [text[9:20], "x"], "label": 0} for text in TEXTS]
+    rows = [
+        {"ctx": text[:9], "activity_label": "Text", "endings": [text[9:20], "x"], "label": n % 2}
+        for n, text in enumerate(TEXTS)
+    ]
     for name in ("one", "other"):
         write_task(tmp_path, name, HELLASWAG, rows)
     group = {

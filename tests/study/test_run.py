@@ -239,10 +239,10 @@ def test_the_table_before_training_names_groups_rates_and_frozen_parts(data, tmp
 
 
 def test_what_cannot_fit_is_refused_before_anything_is_written(data, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("gpt2lab.core.hardware.device_memory", lambda device: 10**6)
+    monkeypatch.setattr("gpt2lab.core.hardware.device_memory", lambda device: 10**5)
     monkeypatch.setattr("gpt2lab.train.trial.try_out", lambda *given: pytest.fail("tried before it was refused"))
     assert pretrain(data, tmp_path / "run") == 2
-    assert "of memory, and there are 1.0 MB" in capsys.readouterr().err
+    assert "of memory, and there are 100.0 kB" in capsys.readouterr().err
     assert not (tmp_path / "run" / "run.yaml").exists()
 
 

@@ -52,7 +52,8 @@ def of_run(run: Path) -> dict[str, Any] | None:
 
 
 def _nll(record: Mapping[str, Any]) -> float:
-    return record["sum_nll"] / record.get("sum_weights", record["counts"]["tokens_scored"])
+    weights = record["sum_weights"] if "sum_weights" in record else record["counts"]["tokens_scored"]
+    return record["sum_nll"] / weights
 
 
 def _without_split(value: Any) -> Any:
