@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from gpt2lab.model.attention import by_blocks, causal_attention
 from gpt2lab.model.config import GPT2Config
-from gpt2lab.model.dropout import Drop, Noise, add_dropped
+from gpt2lab.model.dropout import Drop, Noise, add_dropped, drops
 from gpt2lab.model.gelu import gelu
 from gpt2lab.model.last_look import last_look
-from gpt2lab.model.linear import Linear, linear
+from gpt2lab.model.linear import Linear
 from gpt2lab.model.text_attention import text_attention
 from gpt2lab.model.thrift import linear_after
 from gpt2lab.model.unpadded import Unpadded
@@ -77,15 +77,12 @@ class Attention(nn.Module):
         """Where all that is wanted is the last token of each text, no other has to ask; of adapted layers, all do."""
         if wanted_N is None or not isinstance(mask, Unpadded) or type(self.c_attn) is not Linear:
             return None
-        asked_N = mask.asked(wanted_N)
-        if asked_N is None:
+        texts_B = mask.whose(wanted_N)
+        if texts_B is None or (drop.rate and not drops(drop.rate)):
             return None
-        x_NC, width = norm(x_BTC.squeeze(0)), x_BTC.shape[2]
-        (for_q, for_kv), (bias_q, bias_kv) = (
-            part.split((width, 2 * width)) for part in (self.c_attn.weight, self.c_attn.bias)
-        )
-        q_BC = linear(x_NC.index_select(0, wanted_N), for_q, bias_q)
-        return last_look(q_BC, linear(x_NC, for_kv, bias_kv), asked_N, self.heads, drop, self.scale)[None]
+        x_NC, layer = norm(x_BTC.squeeze(0)), self.c_attn
+        y_BC = last_look(x_NC, mask, layer.weight, layer.bias, self.heads, drop, self.scale)
+        return y_BC.index_select(0, texts_B)[None]
 
     def _whole_look(
         self, norm: nn.Module, x_BTC: Tensor, mask: Mask, causal: bool, cache: Cache | None, drop: Drop

@@ -6,7 +6,9 @@ causal rule hides is then all that has to be hidden, and nothing of a text depen
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -55,6 +57,11 @@ class Group:
     def tokens(self, x_BTC: Tensor) -> Tensor:
         return x_BTC.flatten(0, 1).index_select(0, self.slots)
 
+    @cached_property
+    def padding(self) -> Tensor:
+        """Which places of the rows hold no token."""
+        return torch.arange(self.shape[1]) >= self.lengths[:, None]
+
 
 @dataclass(frozen=True)
 class Unpadded:
@@ -73,6 +80,28 @@ class Unpadded:
     def by_head(self) -> ByHead:
         return by_head([(group.slots, group.shape) for group in self.groups], len(self.places), self.heads)
 
+    @cached_property
+    def sources(self) -> Tensor:
+        """For each place in the groups' rows, one group behind the other, a token: on padding any."""
+        starts = itertools.accumulate((len(group.slots) for group in self.groups), initial=0)
+        return torch.cat([self.places[:0], *(start + group.source for start, group in zip(starts, self.groups))])
+
+    @cached_property
+    def slots(self) -> Tensor:
+        """For each token its place in these rows; what fills up a step stands behind them all."""
+        starts = itertools.accumulate((math.prod(group.shape) for group in self.groups), initial=0)
+        filling = self.places.new_full((len(self.places) - self.real,), len(self.sources))
+        return torch.cat([*(start + group.slots for start, group in zip(starts, self.groups)), filling])
+
+    def rows(self, x: Tensor) -> Iterator[Tensor]:
+        """Each group's (B, T, C), of what stands in all rows."""
+        parts = x.split([math.prod(group.shape) for group in self.groups])
+        return (part.unflatten(0, group.shape) for part, group in zip(parts, self.groups))
+
+    def texts(self, x: Tensor) -> Sequence[Tensor]:
+        """Each group's, of what there is for each text."""
+        return x.split([len(group.lengths) for group in self.groups])
+
     def tokens(self, x: Tensor) -> Tensor:
         """Of (B, T) or (B, T, C) what stands at the tokens, as one row."""
         return x.flatten(0, 1).index_select(0, self.places)[None]
@@ -88,12 +117,16 @@ class Unpadded:
         number_of[self.places[: self.real]] = torch.arange(self.real)
         return number_of[places_N]
 
-    def asked(self, wanted_N: Tensor) -> Tensor | None:
-        """If the last token of each text is wanted, and no other: for each real token which of these is its text's."""
-        lengths_B = torch.cat([wanted_N.new_empty(0), *(group.lengths for group in self.groups)])
-        if not self.causal or not torch.equal(wanted_N.sort().values, lengths_B.cumsum(0) - 1):
+    @cached_property
+    def last(self) -> Tensor:
+        """The last token of each text, as texts stand."""
+        return torch.cat([group.lengths for group in self.groups] or [self.places[:0]]).cumsum(0) - 1
+
+    def whose(self, wanted_N: Tensor) -> Tensor | None:
+        """If the last token of each text is wanted, and no other: whose these are."""
+        if not self.causal or not torch.equal(wanted_N.sort().values, self.last):
             return None
-        return wanted_N.argsort().repeat_interleave(lengths_B)
+        return torch.searchsorted(self.last, wanted_N)
 
     def looked(self, x_1NC: Tensor, look: Look) -> Tensor:
         """What attention makes of the tokens, group by group; what fills up a step sees nothing."""
