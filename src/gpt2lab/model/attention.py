@@ -8,6 +8,7 @@ nearly half of the work.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -55,7 +56,7 @@ class _ByBlocks(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor, None, None]:
         q, k, v, *kept = ctx.saved_tensors
         grads = q.new_empty(3, *q.shape)
-        way_back(grad_BHTD.reshape(q.shape), grads, q, k, v, kept, ctx.dropout, ctx.scale)
+        way_back(grad_BHTD.reshape(q.shape), list(grads), q, k, v, kept, ctx.dropout, ctx.scale)
         grad_q, grad_k, grad_v = grads.unflatten(1, grad_BHTD.shape[:2])
         return grad_q, grad_k, grad_v, None, None
 
@@ -68,13 +69,13 @@ def seen(q: Tensor, k: Tensor, v: Tensor, y: Tensor, drop: Drop, scale: float) -
         kept += [p if q.shape[1] <= KEPT_UP_TO else None, drop.noise.take(p.shape) if drop.rate else None]
         if drop.rate:
             p = without(p, kept[-1], drop.rate)
-        _product(p, v[:, :stop], y[..., start:stop, :], 1 / (1 - drop.rate))
+        _product(p, _part(v, 0, stop), _part(y, start, stop), 1 / (1 - drop.rate))
     return kept
 
 
 def way_back(
     grad: Tensor,
-    grads: Tensor,
+    grads: Sequence[Tensor],
     q: Tensor,
     k: Tensor,
     v: Tensor,
@@ -89,19 +90,24 @@ def way_back(
         noise, p = kept.pop(), kept.pop()
         if p is None:
             p = _weights(q, k, start, stop, scale)
-        grad_block, p_seen = grad[:, start:stop], p
-        grad_p = _scaled(grad_block, v[:, :stop].mT, stays)
+        grad_block, p_seen = _part(grad, start, stop), p
+        grad_p = _scaled(grad_block, _part(v, 0, stop).mT, stays)
         if noise is not None:
             noise = noise.to(p.dtype)
             grad_p, p_seen = (without(every, noise, dropout) for every in (grad_p, p))
         grad_s = torch._softmax_backward_data(grad_p, p, -1, p.dtype)
-        _product(grad_s, k[:, :stop], grad_q[:, start:stop], scale)
+        _product(grad_s, _part(k, 0, stop), _part(grad_q, start, stop), scale)
         if stop == q.shape[1]:  # the last block sees all keys
-            _product(grad_s.mT, q[:, start:stop], grad_k, scale)
+            _product(grad_s.mT, _part(q, start, stop), grad_k, scale)
             _product(p_seen.mT, grad_block, grad_v, stays)
         else:
             grad_k[:, :stop] += _scaled(grad_s.mT, q[:, start:stop], scale)
             grad_v[:, :stop] += _scaled(p_seen.mT, grad_block, stays)
+
+
+def _part(x: Tensor, start: int, stop: int) -> Tensor:
+    """Of these places. Of all it is what it was: a view costs as much as a small product."""
+    return x if stop - start == x.shape[-2] else x[..., start:stop, :]
 
 
 def _product(a: Tensor, b: Tensor, into: Tensor, scale: float = 1.0) -> None:
@@ -113,7 +119,8 @@ def _product(a: Tensor, b: Tensor, into: Tensor, scale: float = 1.0) -> None:
 
 
 def _scaled(a: Tensor, b: Tensor, scale: float, out: Tensor | None = None) -> Tensor:
-    return torch.baddbmm(a.new_empty(()), a, b, beta=0, alpha=scale, out=out)
+    into = a.new_empty(len(a), a.shape[1], b.shape[2]) if out is None else out
+    return torch.baddbmm(into, a, b, beta=0, alpha=scale, out=into)
 
 
 def blocks(length: int) -> list[tuple[int, int]]:
@@ -123,7 +130,7 @@ def blocks(length: int) -> list[tuple[int, int]]:
 def _weights(q: Tensor, k: Tensor, start: int, stop: int, scale: float) -> Tensor:
     """How much each query of the block looks at each key up to its own."""
     hidden = (_hidden if torch.compiler.is_compiling() else _kept_hidden)(start, stop, q.dtype)
-    scores = torch.baddbmm(hidden, q[:, start:stop], k[:, :stop].mT, alpha=scale)
+    scores = torch.baddbmm(hidden, _part(q, start, stop), _part(k, 0, stop).mT, alpha=scale)
     if q.dtype != torch.bfloat16 or stop % FAST_SOFTMAX == 0:
         return scores.softmax(-1)
     return scores.softmax(-1, dtype=torch.float32).bfloat16()

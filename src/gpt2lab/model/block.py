@@ -1,6 +1,7 @@
 """One block of GPT-2: attention and MLP, each behind a norm and added to what came in.
 
-Letters in tensor names as in `gpt2.py`.
+A batch comes as (B, T, C) or, behind a mask that is `Unpadded`, as the real tokens of all rows, (N, C). Letters in tensor
+names as in `gpt2.py`.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Attention(nn.Module):
     def forward(
         self,
         norm: nn.Module,
-        x_BTC: Tensor,
+        x: Tensor,
         mask: Mask,
         causal: bool,
         cache: Cache | None,
@@ -66,33 +67,30 @@ class Attention(nn.Module):
         noise: Noise,
     ) -> Tensor:
         drop = Drop.when(self.training, self.dropout, noise)
-        y_BTC = self._last_look(norm, x_BTC, mask, wanted_N, drop)
-        if y_BTC is None:
-            y_BTC = _only(wanted_N, self._whole_look(norm, x_BTC, mask, causal, cache, drop))
-        return self.c_proj(y_BTC)
+        y = self._last_look(norm, x, mask, wanted_N, drop)
+        if y is None:
+            y = _only(wanted_N, self._whole_look(norm, x, mask, causal, cache, drop))
+        return self.c_proj(y)
 
-    def _last_look(
-        self, norm: nn.Module, x_BTC: Tensor, mask: Mask, wanted_N: Tensor | None, drop: Drop
-    ) -> Tensor | None:
+    def _last_look(self, norm: nn.Module, x: Tensor, mask: Mask, wanted_N: Tensor | None, drop: Drop) -> Tensor | None:
         """Where all that is wanted is the last token of each text, no other has to ask; of adapted layers, all do."""
         if wanted_N is None or not isinstance(mask, Unpadded) or type(self.c_attn) is not Linear:
             return None
         texts_B = mask.whose(wanted_N)
         if texts_B is None or (drop.rate and not drops(drop.rate)):
             return None
-        x_NC, layer = norm(x_BTC.squeeze(0)), self.c_attn
-        y_BC = last_look(x_NC, mask, layer.weight, layer.bias, self.heads, drop, self.scale)
-        return y_BC.index_select(0, texts_B)[None]
+        weight, bias = self.c_attn.weight, self.c_attn.bias
+        return last_look(norm(x), mask, weight, bias, self.heads, drop, self.scale).index_select(0, texts_B)
 
     def _whole_look(
-        self, norm: nn.Module, x_BTC: Tensor, mask: Mask, causal: bool, cache: Cache | None, drop: Drop
+        self, norm: nn.Module, x: Tensor, mask: Mask, causal: bool, cache: Cache | None, drop: Drop
     ) -> Tensor:
-        qkv_BTC = linear_after(norm, x_BTC, self.c_attn)
+        qkv = linear_after(norm, x, self.c_attn)
         if not isinstance(mask, Unpadded):
-            return self._looked(qkv_BTC, mask, causal, cache, drop)
-        if mask.causal and by_blocks(qkv_BTC, drop.rate):
-            return text_attention(qkv_BTC.squeeze(0), self.heads, mask.by_head, drop, self.scale)[None]
-        return mask.looked(qkv_BTC, lambda rows, seen: self._looked(rows, seen, seen is None, None, drop))
+            return self._looked(qkv, mask, causal, cache, drop)
+        if mask.causal and by_blocks(qkv, drop.rate):
+            return text_attention(qkv, self.heads, mask.by_head, drop, self.scale)
+        return mask.looked(qkv, lambda rows, seen: self._looked(rows, seen, seen is None, None, drop))
 
     def _looked(self, qkv_BTC: Tensor, mask: Tensor | None, causal: bool, cache: Cache | None, drop: Drop) -> Tensor:
         q, k, v = (self._by_head(part) for part in qkv_BTC.chunk(3, dim=-1))
@@ -116,8 +114,8 @@ class MLP(nn.Module):
         self.c_fc = Linear(config.width, config.inner_width)
         self.c_proj = Linear(config.inner_width, config.width)
 
-    def forward(self, norm: nn.Module, x_BTC: Tensor) -> Tensor:
-        return linear_after(self.activation, linear_after(norm, x_BTC, self.c_fc), self.c_proj)
+    def forward(self, norm: nn.Module, x: Tensor) -> Tensor:
+        return linear_after(self.activation, linear_after(norm, x, self.c_fc), self.c_proj)
 
 
 class Block(nn.Module):
@@ -130,14 +128,14 @@ class Block(nn.Module):
         self.mlp = MLP(config)
 
     def forward(
-        self, x_BTC: Tensor, mask: Mask, causal: bool, cache: Cache | None, wanted_N: Tensor | None = None
+        self, x: Tensor, mask: Mask, causal: bool, cache: Cache | None, wanted_N: Tensor | None = None
     ) -> Tensor:
         drop = Drop.when(self.training, self.dropout, Noise())
-        y_BTC = self.attn(self.ln_1, x_BTC, mask, causal, cache, wanted_N, drop.noise)
-        x_BTC = add_dropped(_only(wanted_N, x_BTC), y_BTC, drop)
-        return add_dropped(x_BTC, self.mlp(self.ln_2, x_BTC), drop)
+        y = self.attn(self.ln_1, x, mask, causal, cache, wanted_N, drop.noise)
+        x = add_dropped(_only(wanted_N, x), y, drop)
+        return add_dropped(x, self.mlp(self.ln_2, x), drop)
 
 
-def _only(wanted_N: Tensor | None, x_BTC: Tensor) -> Tensor:
-    """(1, N, C) of the wanted places."""
-    return x_BTC if wanted_N is None else x_BTC.flatten(0, 1).index_select(0, wanted_N)[None]
+def _only(wanted_N: Tensor | None, x: Tensor) -> Tensor:
+    """(N, C) of the wanted places."""
+    return x if wanted_N is None else x.flatten(0, -2).index_select(0, wanted_N)

@@ -67,33 +67,33 @@ class Transformer(nn.Module):
             wanted_N = wanted_N + soft * (1 + wanted_N // ids_BT.shape[1])
         real = unpadded(mask, self.config.heads) if cache is None else None
         seen, causal = (real, False) if real else attention_mask(mask, past, length, ids_BT.device)
-        x_BTC = self._embedded(ids_BT, positions_BT, soft, real)
+        x = self._embedded(ids_BT, positions_BT, soft, real)
         if real and wanted_N is not None:
             wanted_N = real.numbers(wanted_N)
         for layer, block in enumerate(self.h, 1):
             wanted = wanted_N if layer == len(self.h) else None
             if self.recompute_activations and self.training:
-                x_BTC = checkpoint(block, x_BTC, seen, causal, cache, wanted, use_reentrant=False)
+                x = checkpoint(block, x, seen, causal, cache, wanted, use_reentrant=False)
             else:
-                x_BTC = block(x_BTC, seen, causal, cache, wanted)
+                x = block(x, seen, causal, cache, wanted)
         if wanted_N is not None:
-            return self.ln_f(x_BTC[0])
+            return self.ln_f(x)
         if real:
-            x_BTC = real.batch(x_BTC)
-        return self.ln_f(x_BTC[:, soft:])
+            x = real.batch(x)
+        return self.ln_f(x[:, soft:])
 
     def _embedded(self, ids_BT: Tensor, positions_BT: Tensor, soft: int, real: Unpadded | None) -> Tensor:
         """What enters the first block: of real tokens alone, one behind the other, where these are known."""
         if real and not soft:
             ids_BT, positions_BT = real.tokens(ids_BT), real.tokens(positions_BT.expand(ids_BT.shape))
-        x_BTC = self.wte(ids_BT)
+        x = self.wte(ids_BT)
         if soft and self.prompt is not None:
-            x_BTC = torch.cat([self.prompt.weight.expand(len(x_BTC), -1, -1), x_BTC], dim=1)
-        x_BTC = x_BTC + self.wpe(positions_BT)
+            x = torch.cat([self.prompt.weight.expand(len(x), -1, -1), x], dim=1)
+        x = x + self.wpe(positions_BT)
         if real and soft:
-            x_BTC = real.tokens(x_BTC)
-        x_BTC = x_BTC.to(self.ln_f.weight.dtype)  # embeddings may be kept in more precision than the blocks
-        return dropout(x_BTC, Drop.when(self.training, self.config.embedding_dropout, Noise()))
+            x = real.tokens(x)
+        x = x.to(self.ln_f.weight.dtype)  # embeddings may be kept in more precision than the blocks
+        return dropout(x, Drop.when(self.training, self.config.embedding_dropout, Noise()))
 
     @property
     def soft_tokens(self) -> int:

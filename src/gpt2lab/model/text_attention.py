@@ -29,11 +29,11 @@ class ByHead:
     parts: Tensor  # for each of (tokens, 3, heads) its place in the groups' (3, rows, heads, length), or nothing
     shapes: tuple[tuple[int, int], ...]  # of each group: its rows' heads, and their length
 
-    def groups(self, x: Tensor, parts: int) -> list[Tensor]:
-        """Each group's (parts, rows · heads, length, D)."""
-        sizes = [parts * rows * length for rows, length in self.shapes]
-        found = x[: sum(sizes)].split(sizes) if sizes else ()
-        return [group.unflatten(0, (parts, *shape)) for group, shape in zip(found, self.shapes)]
+    def groups(self, x: Tensor, parts: int) -> list[list[Tensor]]:
+        """Each group's parts, (rows · heads, length, D)."""
+        sizes = [rows * length for rows, length in self.shapes for _ in range(parts)]
+        found = iter(x[: sum(sizes)].split(sizes) if sizes else ())
+        return [[next(found).view(rows, length, -1) for _ in range(parts)] for rows, length in self.shapes]
 
 
 def by_head(groups: Sequence[tuple[Tensor, tuple[int, int]]], tokens: int, heads: int) -> ByHead:
@@ -66,8 +66,8 @@ class _Texts(torch.autograd.Function):
         y = qkv.new_empty(len(places.seers) + 1, qkv.shape[1])
         y[-1] = 0
         kept = []
-        for (q, k, v), y_group in zip(places.groups(qkv, 3), places.groups(y, 1)):
-            kept += seen(q, k, v, y_group[0], drop, scale)
+        for (q, k, v), (y_group,) in zip(places.groups(qkv, 3), places.groups(y, 1)):
+            kept += seen(q, k, v, y_group, drop, scale)
         ctx.heads, ctx.places, ctx.dropout, ctx.scale = heads, places, drop.rate, scale
         ctx.save_for_backward(qkv, *kept)
         return y.index_select(0, places.slots).unflatten(0, (-1, heads)).flatten(1)

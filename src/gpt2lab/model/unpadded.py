@@ -103,13 +103,13 @@ class Unpadded:
         return x.split([len(group.lengths) for group in self.groups])
 
     def tokens(self, x: Tensor) -> Tensor:
-        """Of (B, T) or (B, T, C) what stands at the tokens, as one row."""
-        return x.flatten(0, 1).index_select(0, self.places)[None]
+        """Of (B, T) or (B, T, C) what stands at the tokens, one behind the other."""
+        return x.flatten(0, 1).index_select(0, self.places)
 
-    def batch(self, x_1NC: Tensor) -> Tensor:
+    def batch(self, x_NC: Tensor) -> Tensor:
         """(B, T, C), with zeros for padding."""
-        empty = x_1NC.new_zeros(self.shape[0] * self.shape[1], x_1NC.shape[2])
-        return empty.index_copy(0, self.places[: self.real], x_1NC[0, : self.real]).unflatten(0, self.shape)
+        empty = x_NC.new_zeros(self.shape[0] * self.shape[1], x_NC.shape[1])
+        return empty.index_copy(0, self.places[: self.real], x_NC[: self.real]).unflatten(0, self.shape)
 
     def numbers(self, places_N: Tensor) -> Tensor:
         """Which of the tokens stand at these places of the batch, all of them real."""
@@ -128,12 +128,12 @@ class Unpadded:
             return None
         return torch.searchsorted(self.last, wanted_N)
 
-    def looked(self, x_1NC: Tensor, look: Look) -> Tensor:
+    def looked(self, x_NC: Tensor, look: Look) -> Tensor:
         """What attention makes of the tokens, group by group; what fills up a step sees nothing."""
-        *parts, filling = x_1NC[0].split([*(len(group.slots) for group in self.groups), len(self.places) - self.real])
+        *parts, filling = x_NC.split([*(len(group.slots) for group in self.groups), len(self.places) - self.real])
         found = [group.tokens(look(group.rows(x), group.seen)) for group, x in zip(self.groups, parts)]
-        nothing = x_1NC.new_zeros(len(filling), x_1NC.shape[-1] // 3)
-        return torch.cat([*found, nothing])[None]
+        nothing = x_NC.new_zeros(len(filling), x_NC.shape[1] // 3)
+        return torch.cat([*found, nothing])
 
 
 def unpadded(mask: Tensor | None, heads: int) -> Unpadded | None:

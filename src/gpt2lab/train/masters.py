@@ -47,11 +47,15 @@ class Masters:
 
     @torch.no_grad()
     def take_over_vectors(self) -> None:
-        """A way back has ended: the gradients of biases and norms go to fp32 too. They are many and small, and one by
-        one, between large products, each would take ten times as long."""
-        for copy, master in self.vectors:
-            if copy.grad is not None:
-                _hand_over(copy, master)
+        """A way back has ended: the gradients of biases and norms go to fp32 too. They are many and small, and go as
+        one."""
+        found = [(copy, master, copy.grad) for copy, master in self.vectors if copy.grad is not None]
+        if not found:
+            return
+        gradients = torch.cat([gradient for *_, gradient in found]).float()
+        for (copy, master, _), gradient in zip(found, gradients.split([len(gradient) for *_, gradient in found])):
+            copy.grad = None
+            _add(master, gradient)
 
     @torch.no_grad()
     def publish(self) -> None:
@@ -83,3 +87,10 @@ def _hand_over(copy: Tensor, master: nn.Parameter) -> None:
     else:
         master.grad.add_(copy.grad)
     copy.grad = None
+
+
+def _add(master: Tensor, gradient: Tensor) -> None:
+    if master.grad is None:
+        master.grad = gradient
+    else:
+        master.grad.add_(gradient)
