@@ -100,10 +100,10 @@ def pace(name: str, shape: Shape) -> Pace:
 def skipped(method: str, shape: Shape) -> float:
     """Of a step's three equal parts, forward, gradients of activations, gradients of weights: what need not be done.
 
-    LoRA skips the last of these, partial the last two in the lower half of the blocks. A block multiplies by twelve
-    squares of its width, and the last one for most tokens by three.
+    LoRA skips the last of these, partial the last two in the lower half of the blocks. The last block multiplies for
+    few tokens, and counts for nothing.
     """
-    return {"lora": 1 / 3, "partial": 2 / 3 * 6 * shape.layers / (12 * shape.layers - 9)}[method]
+    return {"lora": 1 / 3, "partial": 2 / 3 * shape.layers / 2 / (shape.layers - 1)}[method]
 
 
 def shape_of(title: str, steps: int | None) -> Shape:

@@ -1,6 +1,6 @@
 """One block of GPT-2: attention and MLP, each behind a norm and added to what came in.
 
-A batch comes as (B, T, C) or, behind a mask that is `Unpadded`, as the real tokens of all rows, (N, C). Letters in tensor
+A batch comes as (B, T, C) or, where the mask is `Unpadded`, as the real tokens of all rows, (N, C). Letters in tensor
 names as in `gpt2.py`.
 """
 

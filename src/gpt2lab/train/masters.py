@@ -47,15 +47,16 @@ class Masters:
 
     @torch.no_grad()
     def take_over_vectors(self) -> None:
-        """A way back has ended: the gradients of biases and norms go to fp32 too. They are many and small, and go as
-        one."""
-        found = [(copy, master, copy.grad) for copy, master in self.vectors if copy.grad is not None]
-        if not found:
+        """A way back has ended: the gradients of biases and norms go to fp32 too, many small ones as one."""
+        gradients = {copy: copy.grad for copy, _ in self.vectors if copy.grad is not None}
+        if not gradients:
             return
-        gradients = torch.cat([gradient for *_, gradient in found]).float()
-        for (copy, master, _), gradient in zip(found, gradients.split([len(gradient) for *_, gradient in found])):
-            copy.grad = None
-            _add(master, gradient)
+        together = torch.cat(list(gradients.values())).float()
+        in_fp32 = dict(zip(gradients, together.split([len(gradient) for gradient in gradients.values()])))
+        for copy, master in self.vectors:
+            if copy in in_fp32:
+                _add(master, in_fp32[copy])
+                copy.grad = None
 
     @torch.no_grad()
     def publish(self) -> None:
@@ -82,15 +83,12 @@ class Masters:
 def _hand_over(copy: Tensor, master: nn.Parameter) -> None:
     """A gradient goes to fp32, and is added to what is there."""
     assert copy.grad is not None
-    if master.grad is None:
-        master.grad = copy.grad.float()
-    else:
-        master.grad.add_(copy.grad)
+    _add(master, copy.grad)
     copy.grad = None
 
 
 def _add(master: Tensor, gradient: Tensor) -> None:
     if master.grad is None:
-        master.grad = gradient
+        master.grad = gradient.float()
     else:
         master.grad.add_(gradient)

@@ -146,8 +146,8 @@ def _size(gradients: list[Tensor]) -> Tensor:
     forty million of them in fp32 are wrong in the third digit."""
     if is_gpu(gradients[0].device):
         return torch.nn.utils.get_total_norm(gradients)
-    rows = [
-        gradient if gradient.dim() == 1 else torch.linalg.vector_norm(gradient, dim=-1).flatten()
-        for gradient in gradients
-    ]
-    return torch.linalg.vector_norm(torch.cat(rows))
+    return torch.linalg.vector_norm(torch.cat([_by_row(gradient) for gradient in gradients]))
+
+
+def _by_row(gradient: Tensor) -> Tensor:
+    return gradient if gradient.dim() == 1 else torch.linalg.vector_norm(gradient, dim=-1).flatten()
