@@ -101,7 +101,7 @@ def skipped(method: str, shape: Shape) -> float:
     """Of a step's three equal parts, forward, gradients of activations, gradients of weights: what need not be done.
 
     LoRA skips the last of these, partial the last two in the lower half of the blocks. The last block multiplies for
-    few tokens, and counts for nothing.
+    few tokens and counts for nothing. Where its keys are adapted it multiplies for all: that is LoRA's loss.
     """
     return {"lora": 1 / 3, "partial": 2 / 3 * shape.layers / 2 / (shape.layers - 1)}[method]
 

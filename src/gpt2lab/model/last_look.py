@@ -3,7 +3,7 @@
 One query a text asks, so no token needs a key or a value of its own. A score is `q · K x`, which is `Kᵀ q · x`: queries
 go through the weights, and meet the tokens as they came in. What is seen is `Σ share · V x`, which is `V Σ share · x`:
 tokens are added up, and the sums go through the weights. The bias of keys moves all scores of a text alike, which a
-softmax does not see. All of it is in fp32 or better.
+softmax does not see. But for the query itself, all of it is in fp32 or better.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ class _Look(torch.autograd.Function):
         x_PC = x_NC.index_select(0, real.sources).to(asks_BHC.dtype)
         seen_BHC, shares_BH1 = torch.empty_like(asks_BHC), asks_BHC.new_ones(*asks_BHC.shape[:2], 1)
         kept = []
-        every = zip(real.groups, real.rows(x_PC), *map(real.texts, (asks_BHC, seen_BHC, shares_BH1)))
+        every = zip(real.groups, real.rows_by_group(x_PC), *map(real.texts_by_group, (asks_BHC, seen_BHC, shares_BH1)))
         for group, x, asks, seen, shares in every:
             share = torch.bmm(asks, x.mT).masked_fill_(group.padding[:, None], -math.inf).softmax(-1)
             noise = drop.noise.take(share.shape) if drop.rate else None
             kept += [share, noise]
             if noise is not None:
-                share = _left(share, noise, drop.rate)
+                share = _thinned(share, noise, drop.rate)
                 torch.sum(share, -1, keepdim=True, out=shares)
             torch.bmm(share, x, out=seen)
         ctx.real, ctx.rate, ctx.dtype = real, drop.rate, x_NC.dtype
@@ -66,12 +66,12 @@ class _Look(torch.autograd.Function):
         x_PC, asks_BHC, *kept = ctx.saved_tensors
         of_x, of_asks = x_PC.new_empty(len(x_PC) + 1, x_PC.shape[1]), torch.empty_like(asks_BHC)
         of_x[-1] = 0  # what only fills up a step
-        by_text = map(real.texts, (asks_BHC, of_asks, of_seen, of_shares))
-        every = zip(*map(real.rows, (x_PC, of_x[:-1])), *by_text, kept[::2], kept[1::2])
+        by_text = map(real.texts_by_group, (asks_BHC, of_asks, of_seen, of_shares))
+        every = zip(*map(real.rows_by_group, (x_PC, of_x[:-1])), *by_text, kept[::2], kept[1::2])
         for x, of_rows, asks, of_ask, of_sum, of_total, share, noise in every:
             of_share, used = torch.bmm(of_sum, x.mT).add_(of_total), share
             if noise is not None:
-                of_share, used = (_left(shares, noise, ctx.rate) for shares in (of_share, share))
+                of_share, used = (_thinned(shares, noise, ctx.rate) for shares in (of_share, share))
             of_score = torch._softmax_backward_data(of_share, share, -1, share.dtype)
             torch.bmm(of_score, x, out=of_ask)
             torch.bmm(of_score.mT, asks, out=of_rows)
@@ -79,6 +79,6 @@ class _Look(torch.autograd.Function):
         return of_x.index_select(0, real.slots).to(ctx.dtype), of_asks, None, None
 
 
-def _left(shares: Tensor, noise: Tensor, rate: float) -> Tensor:
-    """By dropout."""
+def _thinned(shares: Tensor, noise: Tensor, rate: float) -> Tensor:
+    """By dropout; what stays makes up for what goes."""
     return without(shares, noise, rate).div_(1 - rate)

@@ -93,12 +93,12 @@ class Unpadded:
         filling = self.places.new_full((len(self.places) - self.real,), len(self.sources))
         return torch.cat([*(start + group.slots for start, group in zip(starts, self.groups)), filling])
 
-    def rows(self, x: Tensor) -> Iterator[Tensor]:
-        """Each group's (B, T, C), of what stands in all rows."""
-        parts = x.split([math.prod(group.shape) for group in self.groups])
+    def rows_by_group(self, x_PC: Tensor) -> Iterator[Tensor]:
+        """Each group's (B, T, C), of what stands at all places of the rows."""
+        parts = x_PC.split([math.prod(group.shape) for group in self.groups])
         return (part.unflatten(0, group.shape) for part, group in zip(parts, self.groups))
 
-    def texts(self, x: Tensor) -> Sequence[Tensor]:
+    def texts_by_group(self, x: Tensor) -> Sequence[Tensor]:
         """Each group's, of what there is for each text."""
         return x.split([len(group.lengths) for group in self.groups])
 
