@@ -91,9 +91,9 @@ def test_dropout_is_of_the_weights_and_keeps_their_mean(of_value, of_bias):
 
 
 def test_the_way_back_leaves_out_what_the_way_there_did():
-    """Of several groups, some of the same shape, each has noise of its own."""
+    """Each of several groups has noise of its own."""
     real, _ = texts_of([12, 9, 5, 19, 17, 3, 2])
-    assert len(real.groups) > 2
+    assert len(real.groups) > 1
     x, weight, bias = drawn(len(real.places), HEADS * WIDTH), drawn(3 * HEADS * WIDTH, HEADS * WIDTH), drawn(36)
 
     def again(*given):
